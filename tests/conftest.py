@@ -1,0 +1,6 @@
+"""What every test shares: Hypothesis without deadlines, since a busy machine is no failure."""
+
+from hypothesis import settings
+
+settings.register_profile("vedette", deadline=None, print_blob=True)
+settings.load_profile("vedette")
