@@ -52,8 +52,10 @@ def code_lines(source: str) -> set[int]:
 
 
 def test_code_lines_leaves_out_what_only_explains() -> None:
-    source = '"""Why."""\n\n# how\nX = """a\n\nb"""\n\n\ndef f() -> int:\n    """What.\n\n    More.\n    """\n    return 1  # one\n'
-    assert code_lines(source) == {4, 5, 6, 9, 14}
+    explained = '"""Why."""\n\n# how\n'
+    code = 'X = """a\n\nb"""\n\n\n'
+    function = 'def f() -> int:\n    """What.\n\n    More.\n    """\n    return 1  # one\n'
+    assert code_lines(explained + code + function) == {4, 5, 6, 9, 14}
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -90,7 +92,8 @@ def test_a_function_fits_on_a_screen(module: Path) -> None:
 def locked(file: str) -> dict[str, list[str]]:
     """Version(s) by distribution name in one file of requirements/; several where Python versions differ."""
     pins: dict[str, list[str]] = {}
-    for distribution, version in re.findall(r"^([\w.-]+)==([^\s;]+)", (ROOT / "requirements" / file).read_text(), re.M):
+    text = (ROOT / "requirements" / file).read_text("utf-8")
+    for distribution, version in re.findall(r"^([\w.-]+)==([^\s;]+)", text, re.MULTILINE):
         pins.setdefault(canonicalize_name(distribution), []).append(version)
     return pins
 
@@ -121,4 +124,4 @@ def test_the_lock_satisfies_what_pyproject_declares(file: str, groups: list[str]
 
 @pytest.mark.parametrize("file", sorted((ROOT / "requirements").glob("*.txt")), ids=name)
 def test_a_lock_names_no_registry_and_no_machine(file: Path) -> None:
-    assert not re.search(r"://|@ |--(extra-)?index-url|--find-links|^/| /", file.read_text("utf-8"), re.M)
+    assert not re.search(r"://|@ |--(extra-)?index-url|--find-links|^/| /", file.read_text("utf-8"), re.MULTILINE)
