@@ -1,0 +1,71 @@
+"""Every bound of the pipeline, each with its unit and its reason.
+
+A bound that operators may want to move is also a configuration key; its default is the constant here.
+"""
+
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+SECOND_NS: Final = 1_000_000_000
+
+# --- what comes in -----------------------------------------------------------------------------------------------
+ITEM_BYTES_MAX: Final = 8 * MIB
+"""One record. etcd bounds an object at 1.5 MB; an audit event carries request and response, so about 3 MB is real."""
+BODY_BYTES_MAX: Final = 64 * MIB
+"""One HTTP body after decompression. API servers split batches at 10 MiB; agents may send more."""
+BODY_RATIO_MAX: Final = 200
+"""Decompressed bytes per compressed byte beyond the first MiB; audit logs reach 22 : 1 under zstd, bombs 1000 : 1."""
+JSON_DEPTH_MAX: Final = 200
+"""Nesting that a document may have; Kubernetes objects (CRD schemas) stay below 100."""
+IN_FLIGHT_BYTES_MAX: Final = 256 * MIB
+"""Bytes received and not yet committed, over all listeners; beyond it clients are told to come back later."""
+
+# --- the journal -------------------------------------------------------------------------------------------------
+CHUNK_ITEMS_MAX: Final = 400
+"""Items in one compressed chunk: the API server's batch size, and where zstd's gain levels off."""
+CHUNK_BYTES_MAX: Final = 4 * MIB
+"""Uncompressed bytes in one chunk, but for a single larger item: bounds what a reader holds at once."""
+GROUP_BYTES_MAX: Final = 32 * MIB
+"""Bytes in one group commit: bounds the time that an acknowledgement waits behind others."""
+TAIL_BYTES_MAX: Final = 32 * MIB
+"""Freshly committed chunks kept in memory, so that detection need not read back what was just written."""
+DEDUP_HORIZON_NS: Final = 15 * 60 * SECOND_NS
+"""How long a push item is remembered: an API server retries a batch for about 100 s (KUBE.md §3)."""
+DEDUP_ENTRIES_MAX: Final = 400_000
+"""Items remembered at most; about 40 MB. Beyond it the horizon shortens, which is counted."""
+BALLAST_BYTES: Final = 16 * MIB
+"""Disk space set aside so that detection can still commit when intake has filled the disk."""
+
+# --- time --------------------------------------------------------------------------------------------------------
+FUTURE_NS_MAX: Final = 60 * SECOND_NS
+"""An event's own time counts at most this far after its arrival; one forged date must not make all else late."""
+TICK_NS: Final = SECOND_NS
+"""Heartbeat of an idle intake log: arrival time goes on without events."""
+
+# --- detection ---------------------------------------------------------------------------------------------------
+SLICE_NS: Final = 5_000_000
+"""Detection gives the event loop a turn at least this often."""
+BATCH_ITEMS_MAX: Final = 4_000
+"""Items that one commit of detection covers at most."""
+
+# --- alerts ------------------------------------------------------------------------------------------------------
+ROLLUP_WINDOW_NS: Final = 3600 * SECOND_NS
+"""Findings with one dedup key join one alert for this long after its opening (arrival time)."""
+REVISION_INTERVAL_NS: Final = 5 * SECOND_NS
+"""Between the first and the second revision of an alert; doubles up to REVISION_INTERVAL_NS_MAX."""
+REVISION_INTERVAL_NS_MAX: Final = 5 * 60 * SECOND_NS
+"""Between later revisions of a busy alert: a count that moves all day is not news every five seconds."""
+OPEN_ALERTS_MAX: Final = 50_000
+"""Alerts that can roll up at the same time; beyond it the rule with the most open alerts closes its oldest."""
+EVIDENCE_ITEMS_MAX: Final = 5
+"""Sample events that an alert carries."""
+EVIDENCE_BYTES_MAX: Final = 16 * KIB
+"""Raw bytes of one sample event; the whole stands in the intake archive under its sequence number."""
+TEXT_CHARS_MAX: Final = 1024
+"""Characters of one string of a document taken into an alert's own fields; attackers choose lengths too."""
+DEAD_LETTER_BYTES_MAX: Final = 64 * KIB
+"""Bytes of a refused record kept with its reason."""
+
+assert CHUNK_BYTES_MAX <= GROUP_BYTES_MAX <= IN_FLIGHT_BYTES_MAX, "a chunk fits a group, a group fits what may be held"
+assert ITEM_BYTES_MAX <= BODY_BYTES_MAX <= IN_FLIGHT_BYTES_MAX, "an item fits a body, a body fits what may be held"
