@@ -116,8 +116,8 @@ def test_the_lock_satisfies_what_pyproject_declares(file: str, groups: list[str]
         line
         for group in groups
         for line in declared[group]
-        if (requirement := Requirement(line))
-        and not any(map(requirement.specifier.contains, pins.get(canonicalize_name(requirement.name), [])))
+        for requirement in [Requirement(line)]
+        if not any(map(requirement.specifier.contains, pins.get(canonicalize_name(requirement.name), [])))
     ]
     assert not unmet, f"run make lock: {unmet}"
 
