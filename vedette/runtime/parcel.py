@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from vedette.schema.errors import TransientError
-from vedette.schema.record import Run
+from vedette.schema.record import Position, Run
+
+__all__ = ["Intake", "Parcel", "Position", "Receipt", "Settle"]
 
 
 class Receipt(NamedTuple):
@@ -23,13 +25,6 @@ class Receipt(NamedTuple):
 
 Settle = Callable[[Receipt | TransientError], None]
 """Called exactly once, in the event loop. It must not raise and must not block."""
-
-
-class Position(NamedTuple):
-    """How far a pull source has read in one partition (a file, a topic partition); `value` is opaque to intake."""
-
-    partition: str
-    value: str
 
 
 @dataclass(slots=True)
@@ -62,8 +57,9 @@ class Intake(Protocol):
         ...
 
     async def put(self, parcel: Parcel) -> Receipt:
-        """For pull sources: wait for room, offer, wait for the receipt (`settle` is called too). A journal that can't
-        be written now makes it wait, with back-off, until it can; cancelling it is safe.
+        """Wait for room, offer, and wait for the receipt: for pull sources (`settle` is called too).
+
+        A journal that can't be written now makes it wait, with back-off, until it can. Cancelling is safe.
         """
         ...
 

@@ -1,10 +1,72 @@
-"""A revision of an alert, as the alerts log carries it to every sink."""
+"""Alerts: the state that roll-up keeps while findings join, and the revisions that leave for the sinks."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from enum import IntEnum
+from typing import Any, Final, NamedTuple
 
-GENERATION_FACTOR = 1 << 32
+import msgspec
+
+from vedette.schema.event import Facts
+from vedette.schema.finding import Clause
+from vedette.schema.rule import RuleInfo
+
+GENERATION_FACTOR: Final = 1 << 32
+
+
+class Evidence(msgspec.Struct, omit_defaults=True):
+    """One sample event of an alert. `raw` is the record as received, bounded; the whole stands in the intake log."""
+
+    seq: int
+    time_ns: int
+    arrival_ns: int
+    source: str
+    format: str
+    uid: str
+    event_ids: tuple[str, ...] = ()
+    origin: str = ""
+    record: int = 0
+    raw: str = ""
+    cut: bool = False
+    """Whether `raw` is only the beginning."""
+
+
+class AlertState(msgspec.Struct):
+    """An alert while findings can join it: findings with one dedup key, from its opening until `closes_ns`.
+
+    All times are ns since the epoch. `opened_ns`, `closes_ns`, `next_ns` are arrival times; `first_seen_ns` and
+    `last_seen_ns` are event times. `seq` is the opening record's. Facts and clauses are those of the opening finding.
+    """
+
+    alert_id: str
+    rule: RuleInfo
+    dedup_values: tuple[str, ...]
+    cluster: str
+    labels: dict[str, str]
+    seq: int
+    opened_ns: int
+    closes_ns: int
+    first_seen_ns: int
+    last_seen_ns: int
+    facts: Facts
+    clauses: tuple[Clause, ...]
+    count: int = 1
+    revision: int = 0
+    """Revisions that left so far."""
+    pending: bool = False
+    """Whether findings joined since the last revision."""
+    next_ns: int = 0
+    """The next revision leaves at this arrival time at the earliest."""
+    interval_ns: int = 0
+    evidence: list[Evidence] = []
+
+
+class Activity(IntEnum):
+    """OCSF `activity_id` of a Detection Finding: what a revision says happened to the alert."""
+
+    CREATE = 1
+    UPDATE = 2
+    CLOSE = 3
 
 
 class AlertRevision(NamedTuple):

@@ -43,10 +43,10 @@ class LogSource(NamedTuple):
 
 
 class Loss(NamedTuple):
-    """A loss that a source itself reports: `kind` is a constant (`falco_drops`), `count` how many, -1 unknown."""
+    """A loss that a source itself reports: `kind` is a constant (`falco_drops`), `lost` how many records (events)."""
 
     kind: str
-    count: int
+    lost: int
 
 
 class Facts(msgspec.Struct, omit_defaults=True):
@@ -194,4 +194,3 @@ class Event:
     def facts(self) -> Facts:
         """Normalised facts."""
         return self.decoder.facts(self.doc)
-

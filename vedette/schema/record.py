@@ -45,6 +45,13 @@ class Record(NamedTuple):
     """1-based number in `run.origin`."""
 
 
+class Position(NamedTuple):
+    """How far a pull source has read in one partition (a file, a topic partition); `value` is opaque to intake."""
+
+    partition: str
+    value: str
+
+
 class Piece(NamedTuple):
     """Consecutive records that a decoder's `split` found in a body: `items` with `context`, numbered from `record`."""
 

@@ -1,0 +1,316 @@
+"""What the pipeline asks of a journal: the intake log, the core log, and what passes through them.
+
+    IntakeLog   records as received, in order, with source positions and counters        one writer: intake
+    CoreLog     alerts, dead letters, ledger, cursors, checkpoints                       one writer: detect and deliver
+
+Both commit durably before they return. Readers may be other processes. The implementation now is `journal.sqlite`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from vedette.schema.alert import AlertRevision
+from vedette.schema.operator import Saved
+from vedette.schema.record import Position, Run
+
+
+class Chunk(NamedTuple):
+    """Consecutive records of the intake log with one arrival time; `seq` is the first one's, `runs` describe `items`."""
+
+    seq: int
+    arrival_ns: int
+    runs: list[Run]
+    items: list[bytes]
+
+    @property
+    def last_seq(self) -> int:
+        """Sequence number of the last record."""
+        return self.seq + len(self.items) - 1
+
+
+class Submission(Protocol):
+    """Records that become durable together (`vedette.runtime.parcel.Parcel` is one)."""
+
+    @property
+    def source(self) -> str:
+        """The configured name of the source."""
+        ...
+
+    @property
+    def runs(self) -> list[Run]:
+        """What the items have in common, stretch by stretch."""
+        ...
+
+    @property
+    def items(self) -> list[bytes]:
+        """The records."""
+        ...
+
+    @property
+    def position(self) -> Position | None:
+        """The pull source's new position, if it has one."""
+        ...
+
+
+class Appended(NamedTuple):
+    """What a group commit made durable: `(stored, duplicates)` for each submission, and the chunks."""
+
+    receipts: list[tuple[int, int]]
+    chunks: list[Chunk]
+
+
+class IntakeCount(msgspec.Struct):
+    """Intake's side of the ledger of one source, in records."""
+
+    received: int = 0
+    """Stored or recognised as duplicate."""
+    duplicate: int = 0
+    refused: int = 0
+    """Refused or lost before receipt; stands beside the ledger."""
+
+
+class DetectCount(msgspec.Struct):
+    """Detection's side of the ledger of one source, in records."""
+
+    processed: int = 0
+    filtered: int = 0
+    dead_lettered: int = 0
+
+    def add(self, other: DetectCount) -> None:
+        """Add another count to this one."""
+        self.processed += other.processed
+        self.filtered += other.filtered
+        self.dead_lettered += other.dead_lettered
+
+
+class DeliveryCount(msgspec.Struct):
+    """The ledger of one delivery, in revisions: routed = delivered + superseded + dead_lettered + expired + waiting."""
+
+    position: int = 0
+    routed: int = 0
+    delivered: int = 0
+    superseded: int = 0
+    dead_lettered: int = 0
+    expired: int = 0
+    suppressed: int = 0
+    """Passed over by the delivery's filter; stands beside the ledger."""
+
+
+class DeadLetter(NamedTuple):
+    """A record that could not be used, with the reason. `payload` is bounded; the whole stands in the intake log."""
+
+    seq: int
+    arrival_ns: int
+    source: str
+    format: str
+    origin: str
+    record: int
+    stage: str
+    reason: str
+    detail: str
+    payload: bytes
+
+
+class DetectCommit(msgspec.Struct):
+    """All that detection made of the records up to `seq`; committed in one transaction."""
+
+    seq: int
+    arrival_ns: int
+    digest: bytes
+    alerts: list[AlertRevision] = []
+    dead_letters: list[DeadLetter] = []
+    counts: dict[str, DetectCount] = {}
+    losses: dict[tuple[str, str], int] = {}
+
+
+class Cursor(NamedTuple):
+    """Where detection stands: everything up to `seq` is committed. `digest` runs over all that was ever emitted."""
+
+    seq: int
+    arrival_ns: int
+    digest: bytes
+    generation: int
+
+
+class CheckpointInfo(NamedTuple):
+    """The complete checkpoint on disk: state as of `seq`, the digest there, and each operator's version."""
+
+    seq: int
+    digest: bytes
+    versions: Mapping[str, int]
+
+
+class LoggedAlert(NamedTuple):
+    """An alert revision with its position in the alerts log."""
+
+    position: int
+    revision: AlertRevision
+    logged_ns: int
+
+
+class DeliveryCommit(NamedTuple):
+    """Progress of one delivery: everything up to `position` is settled; the counts are added."""
+
+    delivery: str
+    position: int
+    delivered: int = 0
+    superseded: int = 0
+    expired: int = 0
+    suppressed: int = 0
+    dead_letters: Sequence[tuple[LoggedAlert, str]] = ()
+
+
+class IntakeReader(Protocol):
+    """Reading side of the intake log; safe beside a running writer, also from another process."""
+
+    def read(self, after_seq: int, *, items_max: int) -> list[Chunk]:
+        """Return committed chunks that hold records after `after_seq`, in order; the first may begin before it."""
+        ...
+
+    def scan(self, after_seq: int = 0) -> Iterator[Chunk]:
+        """Iterate over all chunks after `after_seq` that are committed now."""
+        ...
+
+    def blob(self, digest: str) -> bytes | None:
+        """Return a rule set or configuration that was stored with a control record, by its SHA-256 in hex."""
+        ...
+
+    def counts(self) -> dict[str, IntakeCount]:
+        """Intake's side of the ledger."""
+        ...
+
+    def last_seq(self) -> int:
+        """The last committed sequence number; 0 for an empty log."""
+        ...
+
+
+class IntakeLog(IntakeReader, Protocol):
+    """The one writer of the intake log."""
+
+    def append(
+        self, submissions: Sequence[Submission], *, now_ns: int, refused: Mapping[str, int] | None = None
+    ) -> Appended:
+        """Make a group of submissions durable in one transaction, dropping push duplicates.
+
+        Raises:
+            TransientError: nothing was stored; the log is as before and can be tried again.
+        """
+        ...
+
+    def append_control(self, payload: bytes, *, now_ns: int, blobs: Mapping[str, bytes] | None = None) -> Appended:
+        """Make a control record durable, together with the blobs that it names (content by kind, e.g. `rules`).
+
+        A blob is found again by the SHA-256 of its content, which the payload names.
+
+        Raises:
+            TransientError: as `append`.
+        """
+        ...
+
+    def positions(self, source: str) -> Mapping[str, str]:
+        """Committed positions of a pull source, by partition."""
+        ...
+
+    def retire(self, *, keep_after_seq: int, now_ns: int) -> int:
+        """Unlink segments beyond retention, but none that holds records after `keep_after_seq`; return how many."""
+        ...
+
+    def close(self) -> None:
+        """Release the files."""
+        ...
+
+
+class CoreReader(Protocol):
+    """Reading side of the core log; safe beside a running writer, also from another process."""
+
+    def cursor(self) -> Cursor:
+        """Where detection stands."""
+        ...
+
+    def checkpoint(self) -> CheckpointInfo:
+        """The complete checkpoint; seq 0 and no versions if there is none."""
+        ...
+
+    def checkpoint_rows(self, operator: str) -> Iterable[Saved]:
+        """The state of one operator in the complete checkpoint."""
+        ...
+
+    def alerts(self, after_position: int, *, limit: int) -> list[LoggedAlert]:
+        """Revisions after a position of the alerts log, in order."""
+        ...
+
+    def last_alert_position(self) -> int:
+        """The last position of the alerts log."""
+        ...
+
+    def detect_counts(self) -> dict[str, DetectCount]:
+        """Detection's side of the ledger by source."""
+        ...
+
+    def losses(self) -> dict[tuple[str, str], int]:
+        """Losses that sources themselves reported, by (source, kind)."""
+        ...
+
+    def delivery_counts(self) -> dict[str, DeliveryCount]:
+        """The ledger of each delivery."""
+        ...
+
+    def dead_letters(self, *, after_id: int = 0, limit: int = 100) -> list[tuple[int, DeadLetter]]:
+        """Dead letters of records with their ids, oldest first."""
+        ...
+
+
+class CoreLog(CoreReader, Protocol):
+    """The one writer of the core log."""
+
+    def commit_detect(self, commit: DetectCommit) -> None:
+        """Make detection's products and its cursor durable in one transaction.
+
+        Raises:
+            TransientError: nothing was stored; try the same commit again.
+        """
+        ...
+
+    def commit_delivery(self, commit: DeliveryCommit) -> None:
+        """Make a delivery's progress durable.
+
+        Raises:
+            TransientError: nothing was stored.
+        """
+        ...
+
+    def open_delivery(self, delivery: str, *, from_start: bool) -> DeliveryCount:
+        """Return where a delivery stands; a new one begins at the start or at the end of the alerts log."""
+        ...
+
+    def begin_checkpoint(self) -> None:
+        """Forget an unfinished checkpoint and begin a new one."""
+        ...
+
+    def stage_checkpoint(self, operator: str, rows: Sequence[Saved]) -> None:
+        """Write some changed keys of an operator, invisible until the checkpoint is complete."""
+        ...
+
+    def finish_checkpoint(self, info: CheckpointInfo) -> None:
+        """Make the staged keys the complete checkpoint, in one transaction."""
+        ...
+
+    def reset_operator(self, operator: str) -> None:
+        """Forget an operator's checkpointed state (its version no longer fits)."""
+        ...
+
+    def raise_generation(self) -> int:
+        """Begin a new generation of alert versions (replay did not reproduce what was committed); return it."""
+        ...
+
+    def prune(self, *, logged_before_ns: int) -> None:
+        """Drop alerts that every delivery has settled and that were logged before a time, and old dead letters."""
+        ...
+
+    def close(self) -> None:
+        """Release the file."""
+        ...

@@ -1,0 +1,206 @@
+"""The writer of the intake log: group commit, push duplicates, rotation, retention.
+
+A group of submissions becomes one transaction of the current segment. When that fails, the segment is opened again and
+everything that was in memory is read back, so that memory never claims what the disk does not hold.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, NamedTuple
+
+import apsw
+
+from vedette.journal.protocol import Appended, IntakeCount
+from vedette.journal.sqlite import segment
+from vedette.journal.sqlite.connection import Storage, transaction, translated
+from vedette.journal.sqlite.duplicates import DIGEST_BYTES, DuplicateTable
+from vedette.journal.sqlite.group import Group
+from vedette.journal.sqlite.intake_reader import SqliteIntakeReader, segment_paths
+from vedette.journal.sqlite.open_segment import OpenSegment, remove_segment
+from vedette.schema.errors import VedetteError
+from vedette.schema.limits import DEDUP_HORIZON_NS, MIB, SECOND_NS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from vedette.journal.protocol import Submission
+    from vedette.schema.record import Run
+
+
+class Retention(NamedTuple):
+    """When segments end and when they go. Whatever detection still needs stays regardless."""
+
+    segment_bytes_max: int = 256 * MIB
+    segment_age_ns_max: int = 3600 * SECOND_NS
+    keep_age_ns: int = 7 * 24 * 3600 * SECOND_NS
+    keep_bytes: int = 10 * 1024 * MIB
+    dedup_horizon_ns: int = DEDUP_HORIZON_NS
+
+
+class SqliteIntakeLog(SqliteIntakeReader):
+    """Implements `journal.protocol.IntakeLog`. All calls come from one thread."""
+
+    def __init__(self, folder: Path, storage: Storage | None = None, retention: Retention | None = None) -> None:
+        """Open the log for writing, making its first segment if there is none.
+
+        Raises:
+            TransientError: the disk is full or can't be written.
+        """
+        super().__init__(folder, storage)
+        self._writer_storage = storage or Storage()
+        self.retention = retention or Retention()
+        self._segment: OpenSegment | None = None
+        self._damaged_tail = False
+        self._duplicates: dict[str, DuplicateTable] = {}
+        self._reopen(now_ns=0)
+
+    def append(
+        self, submissions: Sequence[Submission], *, now_ns: int, refused: Mapping[str, int] | None = None
+    ) -> Appended:
+        """Make a group durable. Raises TransientError: nothing was stored."""
+        group = Group(self._ready(now_ns), now_ns)
+        try:
+            for submission in submissions:
+                group.add(submission, self._table(submission.source))
+            for source, count in (refused or {}).items():
+                group.count(source).refused += count
+            self._commit(group, {})
+        except BaseException:
+            group.forget(self._duplicates)
+            raise
+        return Appended(group.receipts, group.chunks)
+
+    def append_control(self, payload: bytes, *, now_ns: int, blobs: Mapping[str, bytes] | None = None) -> Appended:
+        """Make a control record and its blobs durable. Raises TransientError: nothing was stored."""
+        group = Group(self._ready(now_ns), now_ns)
+        group.control(payload)
+        self._commit(group, blobs or {})
+        return Appended(group.receipts, group.chunks)
+
+    def positions(self, source: str) -> dict[str, str]:
+        """Committed positions of a pull source."""
+        return dict(self._ready(0).positions.get(source, {}))
+
+    def counts(self) -> dict[str, IntakeCount]:
+        """Intake's side of the ledger."""
+        return segment.read_counts(self._ready(0).connection)
+
+    def last_seq(self) -> int:
+        """The last committed sequence number."""
+        return self._ready(0).last_seq
+
+    @property
+    def shortened(self) -> int:
+        """How often load made a duplicate table forget before its horizon."""
+        return sum(table.shortened for table in self._duplicates.values())
+
+    def retire(self, *, keep_after_seq: int, now_ns: int) -> int:
+        """Unlink segments beyond retention whose records are all at or before `keep_after_seq`."""
+        paths = segment_paths(self._folder)
+        sizes = [path.stat().st_size for path in paths]
+        excess = sum(sizes) - self.retention.keep_bytes
+        retired = 0
+        for path, following, size in zip(paths, paths[1:], sizes, strict=False):
+            aged = path.stat().st_mtime_ns < now_ns - self.retention.keep_age_ns
+            if int(following.stem) - 1 > keep_after_seq or not (aged or excess > 0):
+                break
+            if path == self._path:
+                self.close_reader()
+            remove_segment(path)
+            excess -= size
+            retired += 1
+        return retired
+
+    def close_reader(self) -> None:
+        """Release the segment that is open for reading."""
+        super().close()
+
+    def close(self) -> None:
+        """Release all files."""
+        super().close()
+        if self._segment is not None:
+            with contextlib.suppress(VedetteError), translated(self._segment.path):
+                self._segment.connection.close()
+            self._segment = None
+
+    # --- one group ------------------------------------------------------------------------------------------------
+    def _commit(self, group: Group, blobs: Mapping[str, bytes]) -> None:
+        current = group.segment
+        try:
+            with transaction(current.connection, current.path):
+                current.write(group, self._codec, blobs)
+        except BaseException as error:
+            # After a failed sync nobody knows what the file holds: what follows goes into a segment of its own.
+            self._damaged_tail = isinstance(error.__cause__, apsw.IOError)
+            self._abandon()
+            raise
+        current.committed(group)
+
+    def _table(self, source: str) -> DuplicateTable:
+        table = self._duplicates.get(source)
+        if table is None:
+            table = self._duplicates[source] = DuplicateTable(self.retention.dedup_horizon_ns)
+        return table
+
+    # --- segments ---------------------------------------------------------------------------------------------------
+    def _ready(self, now_ns: int) -> OpenSegment:
+        current = self._segment or self._reopen(now_ns)
+        limits = self.retention
+        if (
+            current.bytes_written >= limits.segment_bytes_max
+            or self._damaged_tail
+            or (current.last_seq >= current.first_seq and now_ns - current.created_ns > limits.segment_age_ns_max > 0)
+        ):
+            current = self._rotate(current, max(now_ns, current.arrival_ns))
+        return current
+
+    def _rotate(self, current: OpenSegment, now_ns: int) -> OpenSegment:
+        if current.last_seq < current.first_seq:
+            return current
+        fresh = OpenSegment.create(self._folder, self._writer_storage, current, now_ns)
+        with contextlib.suppress(VedetteError), translated(current.path):
+            current.connection.close()
+        self._segment, self._damaged_tail = fresh, False
+        return fresh
+
+    def _reopen(self, now_ns: int) -> OpenSegment:
+        """Open the newest complete segment and read everything back that is kept in memory."""
+        self._segment = None
+        for path in reversed(segment_paths(self._folder)):
+            opened = OpenSegment.open(path, self._writer_storage)
+            if opened is not None:
+                self._segment = opened
+                break
+            remove_segment(path)  # a crash came before its first transaction
+        if self._segment is None:
+            self._segment = OpenSegment.create(self._folder, self._writer_storage, None, now_ns)
+        if self._damaged_tail or not self._duplicates:
+            self._restore_duplicates(self._segment.arrival_ns - self.retention.dedup_horizon_ns)
+        return self._segment
+
+    def _abandon(self) -> None:
+        if self._segment is not None:
+            with contextlib.suppress(VedetteError), translated(self._segment.path):
+                self._segment.connection.close()
+            self._segment = None
+
+    def _restore_duplicates(self, since_ns: int) -> None:
+        self._duplicates = {}
+        for path in segment_paths(self._folder):
+            with translated(path):
+                connection = self._open(path)
+                for arrival_ns, runs, hashes in segment.recent_hashes(connection, since_ns):
+                    self._remember(arrival_ns, runs, hashes)
+        self.close_reader()
+
+    def _remember(self, arrival_ns: int, runs: list[Run], hashes: bytes) -> None:
+        start = 0
+        for run in runs:
+            if run.hashed:
+                end = start + run.count * DIGEST_BYTES
+                table = self._table(run.source)
+                for at in range(start, end, DIGEST_BYTES):
+                    table.add(hashes[at : at + DIGEST_BYTES], arrival_ns)
+                start = end

@@ -1,0 +1,118 @@
+"""Reading the intake log across its segments, beside a running writer and from any process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import apsw
+
+from vedette.journal.sqlite import segment
+from vedette.journal.sqlite.connection import open_reader, translated
+from vedette.schema.errors import TransientError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from vedette.journal.protocol import Chunk, IntakeCount
+    from vedette.journal.sqlite.connection import Storage
+
+NAME_DIGITS: Final = 20
+_SCAN_ITEMS: Final = 2_000
+
+
+def segment_path(folder: Path, first_seq: int) -> Path:
+    """Name the segment that begins with a sequence number."""
+    return folder / f"{first_seq:0{NAME_DIGITS}d}.db"
+
+
+def segment_paths(folder: Path) -> list[Path]:
+    """List the segments, oldest first."""
+    return sorted(path for path in folder.glob("*.db") if path.stem.isdigit() and len(path.stem) == NAME_DIGITS)
+
+
+class SqliteIntakeReader:
+    """Implements `journal.protocol.IntakeReader`. Not for several threads at once."""
+
+    def __init__(self, folder: Path, storage: Storage | None = None) -> None:
+        """Read the segments below a folder; files are opened as they are needed."""
+        self._folder = folder
+        self._storage = storage
+        self._codec = segment.ChunkCodec()
+        self._path: Path | None = None
+        self._connection: apsw.Connection | None = None
+
+    def read(self, after_seq: int, *, items_max: int) -> list[Chunk]:
+        """Return committed chunks that hold records after `after_seq`."""
+        paths = segment_paths(self._folder)
+        start = max((number for number, path in enumerate(paths) if int(path.stem) <= after_seq + 1), default=0)
+        for path in paths[start:]:
+            chunks = self._read_segment(path, after_seq, items_max)
+            if chunks:
+                return chunks
+        return []
+
+    def scan(self, after_seq: int = 0) -> Iterator[Chunk]:
+        """Iterate over all chunks after `after_seq`."""
+        while chunks := self.read(after_seq, items_max=_SCAN_ITEMS):
+            yield from chunks
+            after_seq = chunks[-1].last_seq
+
+    def blob(self, digest: str) -> bytes | None:
+        """Return a stored rule set or configuration."""
+        for path in reversed(segment_paths(self._folder)):
+            with translated(path):
+                row = self._open(path).execute("SELECT content FROM blob WHERE hash = ? LIMIT 1", (digest,)).get
+            if row is not None:
+                return bytes(row)
+        return None
+
+    def counts(self) -> dict[str, IntakeCount]:
+        """Intake's side of the ledger."""
+        latest = self._latest()
+        return segment.read_counts(latest) if latest else {}
+
+    def positions(self, source: str) -> dict[str, str]:
+        """Committed positions of a pull source."""
+        latest = self._latest()
+        return segment.read_positions(latest).get(source, {}) if latest else {}
+
+    def last_seq(self) -> int:
+        """The last committed sequence number."""
+        latest = self._latest()
+        return segment.read_last(latest)[0] if latest else 0
+
+    def close(self) -> None:
+        """Release the open segment."""
+        if self._connection is not None:
+            self._connection.close()
+        self._path = self._connection = None
+
+    def _read_segment(self, path: Path, after_seq: int, items_max: int) -> list[Chunk]:
+        try:
+            with translated(path):
+                return list(self._codec.select(self._open(path), after_seq, items_max=items_max))
+        except TransientError:
+            if path.exists():
+                raise
+            return []  # retired meanwhile
+        except apsw.SQLError:
+            return []  # just being created: its first transaction is not committed yet
+
+    def _latest(self) -> apsw.Connection | None:
+        for path in reversed(segment_paths(self._folder)):
+            connection = self._open(path)
+            if is_begun(connection):
+                return connection
+        return None
+
+    def _open(self, path: Path) -> apsw.Connection:
+        if path != self._path or self._connection is None:
+            self.close()
+            self._connection, self._path = open_reader(path, self._storage), path
+        return self._connection
+
+
+def is_begun(connection: apsw.Connection) -> bool:
+    """Say whether a segment's first transaction is there (a crash may have come between)."""
+    return bool(connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'begin'").get)
