@@ -19,7 +19,7 @@ from vedette.schema.record import Position, Run
 
 
 class Chunk(NamedTuple):
-    """Consecutive records of the intake log with one arrival time; `seq` is the first one's, `runs` describe `items`."""
+    """Consecutive records with one arrival time; `seq` is the first one's, `runs` describe `items`."""
 
     seq: int
     arrival_ns: int
@@ -211,8 +211,8 @@ class IntakeLog(IntakeReader, Protocol):
         """
         ...
 
-    def positions(self, source: str) -> Mapping[str, str]:
-        """Committed positions of a pull source, by partition."""
+    def positions(self) -> dict[str, dict[str, str]]:
+        """Committed positions of all pull sources, by source and partition."""
         ...
 
     def retire(self, *, keep_after_seq: int, now_ns: int) -> int:
@@ -245,6 +245,10 @@ class CoreReader(Protocol):
 
     def last_alert_position(self) -> int:
         """The last position of the alerts log."""
+        ...
+
+    def backlog_bytes(self, after_position: int) -> int:
+        """Bytes of the documents after a position of the alerts log."""
         ...
 
     def detect_counts(self) -> dict[str, DetectCount]:

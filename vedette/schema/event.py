@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
+from vedette.schema.errors import DecodeError
 from vedette.schema.limits import FUTURE_NS_MAX
 
 if TYPE_CHECKING:
@@ -166,13 +167,21 @@ class Event:
         self.record = record
         self.decoder = decoder
         self.head = head
+        self.broken: DecodeError | None = None
 
     @cached_property
     def doc(self) -> Document:
-        """The whole document. Raises DecodeError where only the head was well-formed."""
+        """The whole document; where the rest is broken, the head alone, and `broken` says why.
+
+        So a broken body can't hide an event from the rules that look at its head.
+        """
         if self.decoder.head_fields is None:
             return self.head
-        return self.decoder.decode_all(self.record.payload, self.record.run.context)
+        try:
+            return self.decoder.decode_all(self.record.payload, self.record.run.context)
+        except DecodeError as error:
+            self.broken = error
+            return self.head
 
     @cached_property
     def time_ns(self) -> int:

@@ -14,7 +14,7 @@ import apsw
 from vedette.schema.errors import PermanentError, TransientError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
     from pathlib import Path
 
 BUSY_TIMEOUT_MS = 10_000
@@ -60,7 +60,7 @@ def open_reader(path: Path, storage: Storage | None = None) -> apsw.Connection:
 
 
 @contextlib.contextmanager
-def translated(path: Path) -> Iterator[None]:
+def translated(path: Path) -> Generator[None]:
     """Turn SQLite's complaints about the world into our errors; bugs (constraint, misuse) pass through.
 
     Raises:
@@ -81,7 +81,7 @@ def translated(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def transaction(connection: apsw.Connection, path: Path) -> Iterator[None]:
+def transaction(connection: apsw.Connection, path: Path) -> Generator[None]:
     """Run statements as one durable transaction; whatever fails inside, the file is as before.
 
     Raises:

@@ -12,7 +12,7 @@ from vedette.journal.sqlite.core_schema import SCHEMA
 from vedette.schema.errors import VedetteError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Sequence
 
     import apsw
 
@@ -168,6 +168,6 @@ class SqliteCoreLog(SqliteCoreReader):
             self._connection.close()
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[apsw.Connection]:
+    def _transaction(self) -> Generator[apsw.Connection]:
         with transaction(self._connection, self._path):
             yield self._connection

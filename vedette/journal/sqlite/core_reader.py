@@ -66,6 +66,12 @@ class SqliteCoreReader:
         with translated(self._path):
             return int(self._connection.execute("SELECT coalesce(max(position), 0) FROM alert").get)
 
+    def backlog_bytes(self, after_position: int) -> int:
+        """Bytes of the documents after a position of the alerts log."""
+        query = "SELECT coalesce(sum(length(document)), 0) FROM alert WHERE position > ?"
+        with translated(self._path):
+            return int(self._connection.execute(query, (after_position,)).get)
+
     def detect_counts(self) -> dict[str, DetectCount]:
         """Detection's side of the ledger."""
         with translated(self._path):

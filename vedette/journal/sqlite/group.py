@@ -57,7 +57,8 @@ class Group:
         count.duplicate += duplicates
         self.receipts.append((stored, duplicates))
         if submission.position is not None:
-            self.positions.append((submission.source, *submission.position))
+            partition, value = submission.position
+            self.positions.append((submission.source, partition, value))
 
     def control(self, payload: bytes) -> None:
         """Take a control record in."""

@@ -79,9 +79,9 @@ class SqliteIntakeLog(SqliteIntakeReader):
         self._commit(group, blobs or {})
         return Appended(group.receipts, group.chunks)
 
-    def positions(self, source: str) -> dict[str, str]:
-        """Committed positions of a pull source."""
-        return dict(self._ready(0).positions.get(source, {}))
+    def positions(self) -> dict[str, dict[str, str]]:
+        """Committed positions of all pull sources."""
+        return segment.read_positions(self._ready(0).connection)
 
     def counts(self) -> dict[str, IntakeCount]:
         """Intake's side of the ledger."""

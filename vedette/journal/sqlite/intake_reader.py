@@ -72,10 +72,10 @@ class SqliteIntakeReader:
         latest = self._latest()
         return segment.read_counts(latest) if latest else {}
 
-    def positions(self, source: str) -> dict[str, str]:
-        """Committed positions of a pull source."""
+    def positions(self) -> dict[str, dict[str, str]]:
+        """Committed positions of all pull sources."""
         latest = self._latest()
-        return segment.read_positions(latest).get(source, {}) if latest else {}
+        return segment.read_positions(latest) if latest else {}
 
     def last_seq(self) -> int:
         """The last committed sequence number."""

@@ -29,7 +29,6 @@ class OpenSegment:
         start = segment.read_start(connection)
         self.first_seq, self.created_ns = start.first_seq, start.created_ns
         self.last_seq, self.arrival_ns = segment.read_last(connection)
-        self.positions = segment.read_positions(connection)
         self.bytes_written = path.stat().st_size
 
     @classmethod
@@ -82,8 +81,6 @@ class OpenSegment:
     def committed(self, group: Group) -> None:
         """Take over what a committed group changed."""
         self.last_seq, self.arrival_ns = group.next_seq - 1, group.arrival_ns
-        for source, partition, value in group.positions:
-            self.positions.setdefault(source, {})[partition] = value
 
 
 def _carry(previous: apsw.Connection, fresh: apsw.Connection) -> None:

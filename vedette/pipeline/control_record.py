@@ -1,0 +1,31 @@
+"""Control records: everything that changes detection, as input in the intake log.
+
+One JSON object with `op`: `start`, `stop`, `tick`, `rules` and `settings` (naming a blob by its SHA-256 in `hash`),
+`operator_reset` (naming an operator and the versions).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+
+class ControlRecord(msgspec.Struct, omit_defaults=True):
+    """A decoded control record; fields that an `op` does not use are empty."""
+
+    op: str
+    hash: str = ""
+    version: str = ""
+    operator: str = ""
+    detail: str = ""
+
+
+OP_START: Final = "start"
+OP_STOP: Final = "stop"
+OP_RULES: Final = "rules"
+OP_SETTINGS: Final = "settings"
+OP_OPERATOR_RESET: Final = "operator_reset"
+
+encode_control = msgspec.json.Encoder().encode
+decode_control = msgspec.json.Decoder(ControlRecord).decode

@@ -1,0 +1,243 @@
+"""The intake role: parcels in, one durable group commit after another out.
+
+While one commit is under way the next group collects, so that many requests share one sync. A parcel is settled only
+after its commit. When the journal can't be written nothing is acknowledged: patient parcels wait, the others are told to
+come back; an attempt each second notices when the disk is usable again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+from prometheus_client import Counter
+
+from vedette.pipeline.control_record import ControlRecord, encode_control
+from vedette.runtime.parcel import Parcel, Receipt
+from vedette.runtime.telemetry import OperationalEvent
+from vedette.schema.errors import TransientError
+from vedette.schema.limits import GROUP_BYTES_MAX, IN_FLIGHT_BYTES_MAX, SECOND_NS, TICK_NS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from vedette.journal.protocol import Appended, IntakeLog
+    from vedette.journal.sqlite.folder import DataFolder
+    from vedette.pipeline.tail import Tail
+    from vedette.runtime.clock import Clock
+
+RETRY_AFTER_S = 1.0
+"""What refused clients are told; also the pause between attempts on a journal that can't be written."""
+RETIRE_INTERVAL_NS = 60 * SECOND_NS
+"""How often segments beyond retention are looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeRefusing(OperationalEvent):
+    """The journal can't be written: nothing is acknowledged until it can."""
+
+    component = "pipeline.intake"
+    message = "the journal can't be written; nothing is acknowledged until it can"
+    level = logging.ERROR
+    metric: ClassVar[Counter] = Counter("vedette_intake_write_failures_total", "Group commits that failed")
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeRecovered(OperationalEvent):
+    """The journal can be written again."""
+
+    component = "pipeline.intake"
+    message = "the journal can be written again"
+    level = logging.WARNING
+    metric: ClassVar[Counter] = Counter("vedette_intake_recoveries_total", "Times the journal became writable again")
+
+
+class _Waiting(NamedTuple):
+    parcel: Parcel
+    deadline: float
+
+
+class _Control(NamedTuple):
+    payload: bytes
+    blobs: Mapping[str, bytes]
+    done: asyncio.Future[None]
+
+
+class IntakeRole:
+    """Implements `vedette.runtime.parcel.Intake` on an intake log that it alone writes."""
+
+    def __init__(
+        self, log: IntakeLog, folder: DataFolder, tail: Tail, clock: Clock, *, keep_after_seq: Callable[[], int]
+    ) -> None:
+        """Write to `log`; `keep_after_seq` says what detection still needs."""
+        self._log = log
+        self._folder = folder
+        self._tail = tail
+        self._clock = clock
+        self._keep_after_seq = keep_after_seq
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="intake")
+        self._waiting: deque[_Waiting] = deque()
+        self._controls: deque[_Control] = deque()
+        self._refused: dict[str, int] = {}
+        self._bytes = 0
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._last_retire_ns = 0
+        self._positions = log.positions()
+        self.failure: TransientError | None = None
+        """Why the journal can't be written now; None while it can."""
+
+    # --- the door ---------------------------------------------------------------------------------------------------
+    def room_bytes(self) -> int:
+        """Bytes that may be taken in now."""
+        return 0 if self.failure is not None or self._stopping else max(0, IN_FLIGHT_BYTES_MAX - self._bytes)
+
+    def offer(self, parcel: Parcel) -> None:
+        """Take a parcel; it is settled once durable or refused."""
+        full = self._bytes + parcel.size_bytes > IN_FLIGHT_BYTES_MAX and self._bytes > 0
+        if self._stopping or full:
+            reason = "Vedette is stopping" if self._stopping else "too much is waiting to be stored"
+            parcel.settle(TransientError(f"{reason}; try again", retry_after_s=RETRY_AFTER_S))
+            return
+        if self.failure is not None and parcel.patience_s <= 0:
+            parcel.settle(self.failure)
+            return
+        self._bytes += parcel.size_bytes
+        self._waiting.append(_Waiting(parcel, asyncio.get_running_loop().time() + parcel.patience_s))
+        self._wake.set()
+
+    async def put(self, parcel: Parcel) -> Receipt:
+        """Wait for room, offer, wait for the receipt; retries a journal that can't be written until it can."""
+        told = parcel.settle
+        loop = asyncio.get_running_loop()
+        while True:
+            done: asyncio.Future[Receipt | TransientError] = loop.create_future()
+            parcel.settle = lambda outcome, done=done: None if done.done() else done.set_result(outcome)
+            self.offer(parcel)
+            outcome = await done
+            if isinstance(outcome, Receipt):
+                told(outcome)
+                return outcome
+            await asyncio.sleep(outcome.retry_after_s)
+
+    def refused(self, source: str, records: int) -> None:
+        """Count records refused or lost before receipt."""
+        self._refused[source] = self._refused.get(source, 0) + records
+
+    def positions(self, source: str) -> Mapping[str, str]:
+        """Committed positions of a pull source, by partition."""
+        return self._positions.get(source, {})
+
+    async def control(self, record: ControlRecord, blobs: Mapping[str, bytes] | None = None) -> None:
+        """Append a control record with the blobs it names; returns once it is durable."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._controls.append(_Control(encode_control(record), blobs or {}, done))
+        self._wake.set()
+        await done
+
+    # --- the loop ---------------------------------------------------------------------------------------------------
+    async def run(self) -> None:
+        """Commit groups until `stop`; then commit what is waiting and return."""
+        while not self._stopping or self._waiting or self._controls:
+            if not self._waiting and not self._controls:
+                await self._idle()
+            await self._commit_once()
+        self._thread.shutdown()
+
+    def stop(self) -> None:
+        """Take nothing more; `run` returns when everything taken is settled."""
+        self._stopping = True
+        self._wake.set()
+
+    async def _idle(self) -> None:
+        self._wake.clear()
+        try:
+            async with asyncio.timeout(TICK_NS / SECOND_NS):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    async def _commit_once(self) -> None:
+        loop = asyncio.get_running_loop()
+        controls, group, size = list(self._controls), self._take_group(), 0
+        refused, self._refused = self._refused, {}
+        try:
+            appended = await loop.run_in_executor(self._thread, self._append, controls, group, refused)
+        except TransientError as error:
+            for source, count in refused.items():
+                self.refused(source, count)
+            await self._failed(group, error)
+            return
+        if self.failure is not None:
+            self.failure = None
+            IntakeRecovered().emit()
+        for done in appended:
+            self._tail.push(done.chunks)
+        for _ in controls:
+            control = self._controls.popleft()
+            if not control.done.done():
+                control.done.set_result(None)
+        receipts = appended[-1].receipts if appended else []
+        for waiting, receipt in zip(group, receipts, strict=bool(appended)):
+            size += waiting.parcel.size_bytes
+            self._moved(waiting.parcel)
+            waiting.parcel.settle(Receipt(*receipt))
+        self._bytes -= size
+
+    def _moved(self, parcel: Parcel) -> None:
+        if parcel.position is not None:
+            partition, value = parcel.position
+            self._positions.setdefault(parcel.source, {})[partition] = value
+
+    def _take_group(self) -> list[_Waiting]:
+        group: list[_Waiting] = []
+        size = 0
+        while self._waiting and size < GROUP_BYTES_MAX:
+            waiting = self._waiting.popleft()
+            group.append(waiting)
+            size += waiting.parcel.size_bytes
+        return group
+
+    def _append(self, controls: list[_Control], group: list[_Waiting], refused: Mapping[str, int]) -> list[Appended]:
+        """Runs in the writer's thread. The group comes last: its receipts are the last result's."""
+        now_ns = self._clock.now_ns()
+        if not self._folder.take_ballast():
+            message = f"the disk of {self._folder.path} is full; free some space"
+            raise TransientError(message, retry_after_s=RETRY_AFTER_S)
+        done = [self._log.append_control(item.payload, now_ns=now_ns, blobs=item.blobs) for item in controls]
+        if group or refused or not controls:
+            submissions = [waiting.parcel for waiting in group]
+            done.append(self._log.append(submissions, now_ns=now_ns, refused=refused))
+        else:
+            done.append(done[-1]._replace(receipts=[], chunks=[]))
+        if now_ns - self._last_retire_ns >= RETIRE_INTERVAL_NS:
+            self._last_retire_ns = now_ns
+            self._log.retire(keep_after_seq=self._keep_after_seq(), now_ns=now_ns)
+        return done
+
+    async def _failed(self, group: list[_Waiting], error: TransientError) -> None:
+        if self.failure is None:
+            IntakeRefusing(str(error)).emit()
+        error.retry_after_s = RETRY_AFTER_S
+        self.failure = error
+        now = asyncio.get_running_loop().time()
+        patient = [waiting for waiting in group if waiting.deadline > now and not self._stopping]
+        self._waiting.extendleft(reversed(patient))
+        for waiting in group:
+            if waiting.deadline <= now or self._stopping:
+                self._bytes -= waiting.parcel.size_bytes
+                waiting.parcel.settle(error)
+        if self._stopping:
+            self._fail_controls(error)
+        await asyncio.sleep(RETRY_AFTER_S / 4 if patient else RETRY_AFTER_S)
+
+    def _fail_controls(self, error: TransientError) -> None:
+        while self._controls:
+            control = self._controls.popleft()
+            if not control.done.done():
+                control.done.set_exception(error)

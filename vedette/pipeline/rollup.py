@@ -1,0 +1,199 @@
+"""Roll-up: findings with one dedup key join one alert for a window; what an analyst sees is one alert with a count.
+
+The first revision leaves at once. Further ones leave at intervals that double from seconds to minutes, so that a busy
+alert stays news without becoming noise. All times are arrival times, so boundaries depend on the log alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from typing import TYPE_CHECKING, NamedTuple
+
+import orjson
+
+from vedette.schema.alert import Activity, AlertState, Evidence
+from vedette.schema.limits import EVIDENCE_BYTES_MAX, EVIDENCE_ITEMS_MAX
+from vedette.schema.operator import KeyedState
+from vedette.schema.settings import RollUpSettings, SourceLabels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vedette.schema.event import Event
+    from vedette.schema.finding import Match
+
+
+class Emission(NamedTuple):
+    """A revision that is due: the alert as it stands now, which the caller renders before it goes on."""
+
+    alert: AlertState
+    activity: Activity
+    arrival_ns: int
+
+
+class RollUp:
+    """The operator that turns matches into alert revisions. Implements `vedette.schema.operator.Operator`.
+
+    Bounded: beyond `open_alerts_max` the rule with the most open alerts closes its oldest, so that one rule's flood
+    (Falco's rule names are input, too) pushes out its own alerts first.
+    """
+
+    name = "rollup"
+    version = 1
+
+    def __init__(self, settings: RollUpSettings) -> None:
+        """Start with no open alert."""
+        self.settings = settings
+        self.state: KeyedState[AlertState] = KeyedState(AlertState)
+        self.on_close: Callable[[AlertState], None] | None = None
+        """Called with each alert that closes, after its last revision left; `scan` writes alerts from here."""
+        self.evicted = 0
+        """Alerts closed early since the start of the process."""
+        self._timers: list[tuple[int, str, str]] = []
+        self._by_rule: dict[str, dict[str, None]] = {}
+        self._crowded: list[tuple[int, str]] = []
+
+    def rebuild(self) -> None:
+        """Recompute timers and the order by rule from the restored state."""
+        self._timers, self._by_rule, self._crowded = [], {}, []
+        for key in self.state:
+            alert = self.state.get(key)
+            assert alert is not None, "iterated keys exist"
+            self._index(key, alert)
+            if alert.pending:
+                self._timers.append((alert.next_ns, alert.alert_id, key))
+        heapq.heapify(self._timers)
+
+    def advance(self, arrival_ns: int) -> list[Emission]:
+        """Let arrival time go on: revisions that are due leave, windows that are over close."""
+        due: list[Emission] = []
+        while self._timers and self._timers[0][0] <= arrival_ns:
+            _, alert_id, key = heapq.heappop(self._timers)
+            alert = self.state.get(key)
+            if alert is None or alert.alert_id != alert_id:
+                continue
+            if alert.closes_ns <= arrival_ns:
+                due += self._close(key, arrival_ns)
+            elif alert.pending and alert.next_ns <= arrival_ns:
+                self.state.touch(key)
+                due.append(self._revise(alert, Activity.UPDATE, arrival_ns))
+        return due
+
+    def add(self, match: Match, labels: SourceLabels) -> list[Emission]:
+        """Take a match: it opens an alert, or joins one. Return the revisions that leave now."""
+        rule, event = match.rule, match.event
+        values = match.dedup_values()
+        key = orjson.dumps((rule.rule_id, labels.cluster, values)).decode()
+        alert = self.state.get(key)
+        if alert is None:
+            return self._open(key, match, values, labels)
+        self.state.touch(key)
+        arrival_ns = event.record.arrival_ns
+        alert.count += 1
+        time_ns = event.time_ns
+        if time_ns > alert.last_seen_ns:
+            alert.last_seen_ns = time_ns
+        elif time_ns < alert.first_seen_ns:
+            alert.first_seen_ns = time_ns
+        if len(alert.evidence) < EVIDENCE_ITEMS_MAX:
+            alert.evidence.append(evidence_of(event))
+        if arrival_ns >= alert.next_ns:
+            return [self._revise(alert, Activity.UPDATE, arrival_ns)]
+        if not alert.pending:
+            alert.pending = True
+            heapq.heappush(self._timers, (alert.next_ns, alert.alert_id, key))
+        return []
+
+    def _open(self, key: str, match: Match, values: tuple[str, ...], labels: SourceLabels) -> list[Emission]:
+        event = match.event
+        arrival_ns, seq = event.record.arrival_ns, event.record.seq
+        alert = AlertState(
+            alert_id=hashlib.sha256(f"{seq}:{key}".encode()).hexdigest()[:32],
+            rule=match.rule,
+            dedup_values=values,
+            cluster=labels.cluster,
+            labels=labels.labels,
+            seq=seq,
+            opened_ns=arrival_ns,
+            closes_ns=arrival_ns + self.settings.window_ns,
+            first_seen_ns=event.time_ns,
+            last_seen_ns=event.time_ns,
+            facts=event.facts,
+            clauses=match.explain(),
+            interval_ns=self.settings.revision_interval_ns,
+            evidence=[evidence_of(event)],
+        )
+        emissions = self._make_room(arrival_ns)
+        self.state.put(key, alert)
+        self._index(key, alert)
+        heapq.heappush(self._timers, (alert.closes_ns, alert.alert_id, key))
+        emissions.append(self._revise(alert, Activity.CREATE, arrival_ns))
+        return emissions
+
+    def _revise(self, alert: AlertState, activity: Activity, arrival_ns: int) -> Emission:
+        """Count a revision and set the time of the next; the alert must have been touched."""
+        alert.revision += 1
+        alert.pending = False
+        alert.next_ns = arrival_ns + alert.interval_ns
+        if activity is Activity.UPDATE:
+            alert.interval_ns = min(2 * alert.interval_ns, self.settings.revision_interval_ns_max)
+        return Emission(alert, activity, arrival_ns)
+
+    def _close(self, key: str, arrival_ns: int) -> list[Emission]:
+        """Forget an alert; what joined since its last revision leaves in a final one."""
+        alert = self.state.pop(key)
+        siblings = self._by_rule[alert.rule.rule_id]
+        del siblings[key]
+        if not siblings:
+            del self._by_rule[alert.rule.rule_id]
+        left = [self._revise(alert, Activity.CLOSE, arrival_ns)] if alert.pending else []
+        if self.on_close is not None:
+            self.on_close(alert)
+        return left
+
+    # --- bounds -----------------------------------------------------------------------------------------------------
+    def _index(self, key: str, alert: AlertState) -> None:
+        siblings = self._by_rule.setdefault(alert.rule.rule_id, {})
+        siblings[key] = None
+        heapq.heappush(self._crowded, (-len(siblings), alert.rule.rule_id))
+        if len(self._crowded) > 2 * len(self.state) + 1024:
+            self._crowded = [(-len(keys), rule_id) for rule_id, keys in self._by_rule.items()]
+            heapq.heapify(self._crowded)
+
+    def _make_room(self, arrival_ns: int) -> list[Emission]:
+        emissions: list[Emission] = []
+        while len(self.state) >= self.settings.open_alerts_max:
+            siblings = self._by_rule[self._most_crowded()]
+            emissions += self._close(next(iter(siblings)), arrival_ns)
+            self.evicted += 1
+        return emissions
+
+    def _most_crowded(self) -> str:
+        """The rule with the most open alerts (the first by id among equals). Entries of the heap may be outdated."""
+        while True:
+            count, rule_id = self._crowded[0]
+            actual = -len(self._by_rule.get(rule_id, ()))
+            if count == actual:
+                return rule_id
+            heapq.heappop(self._crowded)
+            if actual:
+                heapq.heappush(self._crowded, (actual, rule_id))
+
+
+def evidence_of(event: Event) -> Evidence:
+    """Take a sample of an event: its ids and the beginning of its raw bytes."""
+    record = event.record
+    return Evidence(
+        seq=record.seq,
+        time_ns=event.time_ns,
+        arrival_ns=record.arrival_ns,
+        source=record.run.source,
+        format=record.run.format,
+        uid=event.uid,
+        event_ids=event.event_ids,
+        origin=record.run.origin,
+        record=record.record,
+        raw=record.payload[:EVIDENCE_BYTES_MAX].decode("utf-8", "replace"),
+        cut=len(record.payload) > EVIDENCE_BYTES_MAX,
+    )

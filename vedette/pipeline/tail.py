@@ -1,0 +1,55 @@
+"""The freshest chunks of the intake log in memory, so that detection need not read back what was just written.
+
+Only an optimisation: what is not here is read from the log. Also the bell that tells detection of new records.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+from vedette.schema.limits import TAIL_BYTES_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vedette.journal.protocol import Chunk
+
+
+class Tail:
+    """A bounded window on the end of the log; used from the event loop alone."""
+
+    def __init__(self, bytes_max: int = TAIL_BYTES_MAX) -> None:
+        """Start empty."""
+        self._bytes_max = bytes_max
+        self._chunks: deque[tuple[Chunk, int]] = deque()
+        self._bytes = 0
+        self.rung = asyncio.Event()
+        """Set whenever records were committed; detection clears it."""
+
+    def push(self, chunks: Sequence[Chunk]) -> None:
+        """Take committed chunks, in log order."""
+        for chunk in chunks:
+            size = sum(map(len, chunk.items))
+            self._chunks.append((chunk, size))
+            self._bytes += size
+        while self._bytes > self._bytes_max:
+            self._bytes -= self._chunks.popleft()[1]
+        self.rung.set()
+
+    def read(self, after_seq: int, *, items_max: int) -> list[Chunk]:
+        """Return the chunks that follow `after_seq` without a gap; [] if the first of them is not here any more."""
+        chunks = self._chunks
+        while chunks and chunks[0][0].last_seq <= after_seq:
+            self._bytes -= chunks.popleft()[1]
+        if not chunks or chunks[0][0].seq != after_seq + 1:
+            return []
+        taken: list[Chunk] = []
+        items = 0
+        for chunk, _ in chunks:
+            if items >= items_max:
+                break
+            taken.append(chunk)
+            items += len(chunk.items)
+        return taken
