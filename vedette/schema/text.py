@@ -15,8 +15,9 @@ def safe_text(value: str, chars_max: int = TEXT_CHARS_MAX) -> str:
 
     Whatever Unicode does not call printable is written as an escape (`\x1b`, `\u202e`): control characters, line
     breaks, bidirectional and zero-width marks, lone surrogates, private-use and unassigned characters. What was cut
-    ends with `…`. The result encodes as UTF-8, and `safe_text` leaves it as it is. Costs no more than `chars_max` characters do,
-    however long `value` is. Not reversible: a literal backslash is left alone, so that paths stay readable.
+    ends with `…`. The result encodes as UTF-8, and `safe_text` leaves it as it is. Costs no more than `chars_max`
+    characters do, however long `value` is. Not reversible: a literal backslash is left alone, so that paths stay
+    readable.
     """
     assert chars_max >= 1, "there is room for the mark that something was cut"
     if len(value) <= chars_max and value.isprintable():
