@@ -1,0 +1,161 @@
+"""The form of a predicate that runs on the stream: closures over a document.
+
+They mean what `predicate.matches` says (a property test compares them), and differ in order and in grouping: under And
+and Or the cheap parts come first, and the values that a list offers one field are tested together. No test raises, so
+the order can't be noticed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from detectors.fields import Getter, getter
+from detectors.pattern import compile_glob
+from detectors.predicate import And, Atom, Not, Op, Or, Predicate, value_limit, value_test
+from detectors.values import fold, text
+
+Check = Callable[[dict[str, Any]], bool]
+TextCheck = Callable[[str], bool]
+
+_COSTS: Final = {Op.EXISTS: 1, Op.NULL: 1, Op.EQUALS: 2, Op.PREFIX: 2, Op.SUFFIX: 2, Op.CONTAINS: 3}
+_COST_OTHER: Final = 10
+_COST_KEYWORD: Final = 100
+"""A keyword visits every leaf of the document."""
+_GROUPED: Final = frozenset({Op.EQUALS, Op.PREFIX, Op.SUFFIX, Op.CONTAINS})
+
+
+def compile_predicate(predicate: Predicate) -> Check:
+    """Compile a predicate to a function from a document to whether it holds.
+
+    Raises:
+        ValueError: a pattern or network in it is not valid; loaders refuse such rules.
+    """
+    if isinstance(predicate, Atom):
+        return _atom(predicate)
+    if isinstance(predicate, Not):
+        inner = compile_predicate(predicate.part)
+        return lambda doc: not inner(doc)
+    if isinstance(predicate, And):
+        return _all([compile_predicate(part) for part in sorted(predicate.parts, key=_cost)])
+    return _any([_group(group) for group in sorted(_groups(predicate), key=lambda group: sum(map(_cost, group)))])
+
+
+def _cost(predicate: Predicate) -> int:
+    if isinstance(predicate, Atom):
+        depth = _COST_KEYWORD if predicate.field is None else predicate.field.count(".")
+        return depth + _COSTS.get(predicate.op, _COST_OTHER)
+    if isinstance(predicate, Not):
+        return _cost(predicate.part)
+    return sum(map(_cost, predicate.parts))
+
+
+def _all(checks: list[Check]) -> Check:
+    if len(checks) == 1:
+        return checks[0]
+    if len(checks) == len(("first", "second")):
+        first, second = checks
+        return lambda doc: first(doc) and second(doc)
+
+    def check(doc: dict[str, Any]) -> bool:
+        for part in checks:  # noqa: SIM110 - all() over a generator costs twice as much
+            if not part(doc):
+                return False
+        return True
+
+    return check
+
+
+def _any(checks: list[Check]) -> Check:
+    if len(checks) == 1:
+        return checks[0]
+
+    def check(doc: dict[str, Any]) -> bool:
+        for part in checks:  # noqa: SIM110 - as above
+            if part(doc):
+                return True
+        return False
+
+    return check
+
+
+def _groups(predicate: Or) -> list[list[Predicate]]:
+    """Gather the atoms that ask one field in one way; each other part stands alone."""
+    together: dict[tuple[str | None, Op, bool], list[Predicate]] = {}
+    alone: list[list[Predicate]] = []
+    for part in predicate.parts:
+        if isinstance(part, Atom) and part.op in _GROUPED and text(part.value) is not None:
+            together.setdefault((part.field, part.op, part.cased), []).append(part)
+        else:
+            alone.append([part])
+    return [*together.values(), *alone]
+
+
+def _group(group: list[Predicate]) -> Check:
+    first = group[0]
+    if not isinstance(first, Atom) or len(group) == 1:
+        return compile_predicate(first)
+    return _text_check(getter(first.field), _among(first, tuple(_expected(part) for part in group)), cased=first.cased)
+
+
+def _expected(part: Predicate) -> str:
+    assert isinstance(part, Atom), "only atoms are grouped"
+    string = text(part.value)
+    assert string is not None, "only values with a text are grouped"
+    return string if part.cased else fold(string)
+
+
+def _among(atom: Atom, strings: tuple[str, ...]) -> TextCheck:
+    if atom.op is Op.EQUALS:
+        return frozenset(strings).__contains__
+    if atom.op is Op.PREFIX:
+        return lambda value: value.startswith(strings)
+    if atom.op is Op.SUFFIX:
+        return lambda value: value.endswith(strings)
+    return lambda value: any(string in value for string in strings)
+
+
+def _atom(atom: Atom) -> Check:
+    get = getter(atom.field)
+    if atom.op is Op.EXISTS:
+        return lambda doc: bool(get(doc))
+    if atom.op is Op.NULL:
+        return lambda doc: None in values if (values := get(doc)) else True
+    if text(atom.value) is not None and (test := _TEXT_CHECKS.get(atom.op)) is not None:
+        return _text_check(get, test(_expected(atom)), cased=atom.cased)
+    return _value_check(atom, get)
+
+
+def _text_check(get: Getter, test: TextCheck, *, cased: bool) -> Check:
+    def check(doc: dict[str, Any]) -> bool:
+        for value in get(doc):
+            string = value if type(value) is str else text(value)
+            if string is not None and test(string if cased else string.casefold()):
+                return True
+        return False
+
+    return check
+
+
+def _value_check(atom: Atom, get: Getter) -> Check:
+    """Compile what the interpreter's own test of a value serves well; fields referred to are looked up each time."""
+    limit = value_limit(atom)
+    if limit is None:
+        test = value_test(atom, lambda _: ())
+        return lambda doc: any(test(value) for value in get(doc))
+    get_other = getter(str(atom.value))
+
+    def check(doc: dict[str, Any]) -> bool:
+        test = value_test(atom, lambda _: get_other(doc))
+        return any(test(value) for value in get(doc)[:limit])
+
+    return check
+
+
+_TEXT_CHECKS: Final[dict[Op, Callable[[str], TextCheck]]] = {
+    Op.EQUALS: lambda expected: expected.__eq__,
+    Op.PREFIX: lambda expected: lambda value: value.startswith(expected),
+    Op.SUFFIX: lambda expected: lambda value: value.endswith(expected),
+    Op.CONTAINS: lambda expected: lambda value: expected in value,
+    Op.WILDCARD: compile_glob,
+}
