@@ -1,0 +1,56 @@
+"""What every rule language is loaded into, and what it is loaded from."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, NamedTuple
+
+import msgspec
+
+from detectors.predicate import Predicate
+from vedette.schema.errors import RuleError
+from vedette.schema.event import LogSource
+from vedette.schema.rule import RuleInfo
+
+
+class RuleText(msgspec.Struct, frozen=True):
+    """One file of rules as it was read; `path` is for people, `pack` names the pack that ships it (or the file)."""
+
+    path: str
+    text: str
+    pack: str
+
+
+class RuleTest(msgspec.Struct, frozen=True):
+    """An event that a rule should match, or should not."""
+
+    name: str
+    match: bool
+    event: dict[str, Any]
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """A rule ready for the engine: it holds for the events of `logsource` that satisfy `predicate`.
+
+    `content_hash` changes exactly when what the rule detects or says of itself changes: not with its file, its layout,
+    its tests or the interpreter's hash seed. Rules with an unchanged one keep their state over a reload.
+    """
+
+    info: RuleInfo
+    logsource: LogSource
+    predicate: Predicate
+    content_hash: str
+    tests: tuple[RuleTest, ...] = ()
+
+
+class LoadedRules(NamedTuple):
+    """Rules in the order of their texts, and every reason why others were refused."""
+
+    rules: tuple[Rule, ...]
+    errors: tuple[RuleError, ...]
+
+
+def content_hash(info: RuleInfo, logsource: LogSource, predicate: Predicate) -> str:
+    """Return the SHA-256 of a rule's content, as hex."""
+    content = (msgspec.structs.replace(info, pack=""), logsource, predicate)
+    return hashlib.sha256(msgspec.json.encode(content)).hexdigest()

@@ -1,0 +1,191 @@
+"""YAML texts taken apart into documents that know where each of their keys stands.
+
+Rule files come from people and from bundles, so the reading is bounded: in size, in nesting (PyYAML's composer recurses
+on the C stack and dies of 200,000 levels) and in what aliases may expand to. Each document is parsed alone, so a syntax
+error in one does not hide the others: a line that begins with `---` always ends a document (YAML 1.2.2 §9.1.2).
+
+Dates stay text: events are JSON, which has none, and pySigma reads `date:` from text as well.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any, Final, NamedTuple, Protocol
+
+import yaml
+from sigma.exceptions import SigmaError
+from sigma.rule.base import check_alias_expansion
+
+from detectors.rule import RuleText
+from detectors.values import is_object
+from vedette.schema.errors import RuleError
+
+TEXT_CHARS_MAX: Final = 4 * 1024 * 1024
+"""One rule file. The largest published rules have some 100 KB; a pack's tests carry whole events."""
+DEPTH_MAX: Final = 100
+"""Nesting of a document; test events are Kubernetes objects, which stay below it."""
+
+_SEPARATOR: Final = re.compile(r"^---(?=\s|$)", re.MULTILINE)
+_STRING: Final = "tag:yaml.org,2002:str"
+_MERGE: Final = "tag:yaml.org,2002:merge"
+_TIMESTAMP: Final = "tag:yaml.org,2002:timestamp"
+
+Key = str | int
+"""A mapping's key, or a position in a sequence or mapping."""
+
+
+class Mark(Protocol):
+    """A place in a text, counted from 0; PyYAML has two classes of it."""
+
+    @property
+    def line(self) -> int:
+        """Line in the parsed part."""
+        ...
+
+    @property
+    def column(self) -> int:
+        """Column in that line."""
+        ...
+
+
+class _Loader(yaml.CSafeLoader):
+    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own name for it, and read only
+        first: [(tag, regexp) for tag, regexp in resolvers if tag != _TIMESTAMP]
+        for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+class Document(NamedTuple):
+    """One YAML document: its data, and the nodes that tell where the data stood."""
+
+    source: RuleText
+    data: dict[str, Any]
+    node: yaml.Node
+    line_offset: int
+
+    def error(self, message: str, *keys: Key, at_key: bool = False, column: int = 1) -> RuleError:
+        """Return an error at the value that `keys` lead to (`at_key`: at its key), or as far as they lead.
+
+        `column` counts from 1 inside a plain value that stands on one line.
+        """
+        return _error(self.source, message, self._mark(keys, at_key=at_key), self.line_offset, column - 1)
+
+    def place(self) -> str:
+        """Return where the document begins, as `path:line`."""
+        return f"{self.source.path}:{self.node.start_mark.line + self.line_offset + 1}"
+
+    def _mark(self, keys: tuple[Key, ...], *, at_key: bool) -> Mark:
+        node, mark = self.node, self.node.start_mark
+        for key in keys:
+            found = _child(node, key)
+            if found is None:
+                return mark
+            key_node, node = found
+            mark = (key_node if at_key else node).start_mark
+        return mark
+
+
+def read_documents(source: RuleText) -> Iterator[Document | RuleError]:
+    """Yield every document of a text in order, or in its place the reason why it can't be read."""
+    if len(source.text) > TEXT_CHARS_MAX:
+        yield RuleError(f"the file is larger than {TEXT_CHARS_MAX} characters; split it", path=source.path)
+        return
+    starts = [0, *(match.start() for match in _SEPARATOR.finditer(source.text) if match.start()), len(source.text)]
+    for start, end in pairwise(starts):
+        yield from _read_part(source, source.text[start:end], source.text.count("\n", 0, start))
+
+
+def _read_part(source: RuleText, text: str, line_offset: int) -> Iterator[Document | RuleError]:
+    try:
+        too_deep = _too_deep(text)
+        if too_deep is not None:
+            yield _error(source, f"nested deeper than {DEPTH_MAX} levels", too_deep, line_offset)
+            return
+        for node, data in _compose(text):
+            problem = _problem(node)
+            if problem is not None:
+                yield _error(source, *problem, line_offset)
+            elif is_object(data):
+                check_alias_expansion(data)
+                yield Document(source, data, node, line_offset)
+            elif data is not None:
+                yield _error(source, "a rule is a YAML mapping", node.start_mark, line_offset)
+    except yaml.MarkedYAMLError as error:
+        message = " ".join(filter(None, (error.context, error.problem)))
+        yield _error(source, message, error.problem_mark or error.context_mark, line_offset)
+    except (yaml.YAMLError, SigmaError, ValueError) as error:
+        yield RuleError(f"not readable as YAML: {error}", path=source.path, line=line_offset + 1)
+
+
+def _compose(text: str) -> Iterator[tuple[yaml.Node, Any]]:
+    loader = _Loader(text)
+    try:
+        while loader.check_node():
+            node = loader.get_node()
+            if node is not None:
+                yield node, loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _too_deep(text: str) -> Mark | None:
+    """Return where the nesting passes the limit, reading nothing but the parser's events (which are not recursive)."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > DEPTH_MAX:
+                return event.start_mark
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+    return None
+
+
+def _problem(root: yaml.Node) -> tuple[str, Mark] | None:
+    """Find the first key that is given twice or is not a string; each of the two is silently something else in YAML."""
+    seen: set[int] = set()
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            stack.extend(reversed(node.value))
+        elif isinstance(node, yaml.MappingNode):
+            problem = _key_problem(node)
+            if problem is not None:
+                return problem
+            stack.extend(value for _, value in reversed(node.value))
+    return None
+
+
+def _key_problem(node: yaml.MappingNode) -> tuple[str, Mark] | None:
+    keys: set[str] = set()
+    for key, _ in node.value:
+        if key.tag not in (_STRING, _MERGE):
+            return "a key must be a string; quote it", key.start_mark
+        if key.value in keys:
+            return f"the key {key.value!r} is given twice", key.start_mark
+        keys.add(key.value)
+    return None
+
+
+def _child(node: yaml.Node, key: Key) -> tuple[yaml.Node, yaml.Node] | None:
+    """Return the nodes of a key and of its value."""
+    if isinstance(node, yaml.SequenceNode):
+        return (node.value[key],) * 2 if isinstance(key, int) and key < len(node.value) else None
+    if not isinstance(node, yaml.MappingNode):
+        return None
+    if isinstance(key, int):
+        return node.value[key] if key < len(node.value) else None
+    return next((pair for pair in node.value if pair[0].value == key), None)
+
+
+def _error(source: RuleText, message: str, mark: Mark | None, line_offset: int, column_offset: int = 0) -> RuleError:
+    if mark is None:
+        return RuleError(message, path=source.path, line=line_offset + 1)
+    line, column = mark.line + line_offset + 1, mark.column + column_offset + 1
+    return RuleError(message, path=source.path, line=line, column=column)

@@ -1,0 +1,136 @@
+"""What a Sigma rule says about itself: the standard attributes, and ours under the free attribute `vedette`.
+
+vedette:
+  dedup_by: [user.username, objectRef.name]   # fields of the dedup key; @event for an alert per event
+  controls: [AU-12, SP 800-190 4.3.2]         # NIST SP 800-53 rev. 5 and SP 800-190
+  tests:
+    - name: exec into a pod
+      match: true
+      event: {verb: create, …}
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from typing import Any, Final, TypeVar
+
+from sigma.rule import SigmaRule
+
+from detectors.rule import RuleTest
+from detectors.sigma.documents import Document, Key
+from detectors.values import is_list, is_object
+from vedette.schema.errors import RuleError
+from vedette.schema.level import Level
+from vedette.schema.rule import RuleInfo
+
+SECTION: Final = "vedette"
+
+_ATTACK: Final = re.compile(r"attack\.(ta\d{4}|t\d{4}(?:\.\d{3})?)")
+_ATTACK_LIKE: Final = re.compile(r"attack\.ta?\d.*")
+_CONTROL: Final = re.compile(r"SP 800-53 [A-Z]{2}-\d{1,2}(\(\d{1,2}\))?|SP 800-190 \d(\.\d{1,2}){0,2}")
+_CONTROL_SHORT: Final = re.compile(r"[A-Z]{2}-\d{1,2}(\(\d{1,2}\))?")
+_EVENT: Final = "@event"
+_T = TypeVar("_T")
+
+
+class Metadata:
+    """Reads one rule's attributes and gathers, in `errors`, everything wrong with them."""
+
+    def __init__(self, rule: SigmaRule, document: Document) -> None:
+        self.errors: list[RuleError] = []
+        self._rule = rule
+        self._document = document
+        self._ours = self._section()
+
+    def info(self) -> RuleInfo:
+        """Return what the rule says about itself: `medium` if it has no level, known by its title if it has no id."""
+        rule = self._rule
+        return RuleInfo(
+            rule_id=str(rule.id) if rule.id else f"sigma:{rule.title}",
+            title=rule.title,
+            level=Level(str(rule.level)) if rule.level else Level.MEDIUM,
+            description=(rule.description or "").strip(),
+            attack=self._attack(),
+            controls=self._listed("controls", self._control),
+            tags=tuple(str(tag) for tag in rule.tags),
+            references=_strings(rule.references),
+            falsepositives=_strings(rule.falsepositives),
+            author=rule.author or "",
+            status=str(rule.status) if rule.status else "",
+            dedup_by=self._listed("dedup_by", self._field),
+            pack=self._document.source.pack,
+        )
+
+    def tests(self) -> tuple[RuleTest, ...]:
+        """Return the rule's own tests."""
+        return self._listed("tests", self._test)
+
+    def _refuse(self, message: str, *keys: Key, at_key: bool = False) -> None:
+        self.errors.append(self._document.error(message, *keys, at_key=at_key))
+
+    def _section(self) -> dict[str, Any]:
+        section = self._document.data.get(SECTION, {})
+        if not is_object(section):
+            self._refuse(f"{SECTION} must be a mapping", SECTION)
+            return {}
+        return self._known(section, ("dedup_by", "controls", "tests"), SECTION)
+
+    def _known(self, mapping: dict[str, Any], names: tuple[str, ...], *keys: Key) -> dict[str, Any]:
+        for name in mapping:
+            if name not in names:
+                close = get_close_matches(name, names, 1)
+                hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(names)}"
+                self._refuse(f"unknown key {name!r}; {hint}", *keys, name, at_key=True)
+        return mapping
+
+    def _listed(self, name: str, read: Callable[[Any, tuple[Key, ...]], _T | None]) -> tuple[_T, ...]:
+        values: Any = self._ours.get(name, [])
+        if not is_list(values):
+            self._refuse(f"{name} must be a list", SECTION, name)
+            return ()
+        found = [read(value, (SECTION, name, at)) for at, value in enumerate(values)]
+        return tuple(value for value in found if value is not None)
+
+    def _attack(self) -> tuple[str, ...]:
+        found: dict[str, None] = {}
+        for position, tag in enumerate(map(str, self._rule.tags)):
+            match = _ATTACK.fullmatch(tag.lower())
+            if match:
+                found[match[1].upper()] = None
+            elif _ATTACK_LIKE.fullmatch(tag.lower()):
+                self._refuse(f"{tag!r} is no ATT&CK id; write attack.t1609 or attack.t1552.007", "tags", position)
+        return tuple(found)
+
+    def _control(self, value: Any, keys: tuple[Key, ...]) -> str | None:
+        control = f"SP 800-53 {value}" if _CONTROL_SHORT.fullmatch(str(value)) else str(value)
+        if _CONTROL.fullmatch(control):
+            return control
+        self._refuse(f"{value!r} is no NIST control; write AU-12, SP 800-53 AC-6(9) or SP 800-190 4.3.2", *keys)
+        return None
+
+    def _field(self, value: Any, keys: tuple[Key, ...]) -> str | None:
+        if isinstance(value, str) and value and (not value.startswith("@") or value == _EVENT):
+            return value
+        self._refuse(f"{value!r} is no field; write a field's name or {_EVENT}", *keys)
+        return None
+
+    def _test(self, value: Any, keys: tuple[Key, ...]) -> RuleTest | None:
+        if not is_object(value):
+            self._refuse("a test is a mapping of name, match and event", *keys)
+            return None
+        test = self._known(value, ("name", "match", "event"), *keys)
+        for name, kind, words in (
+            ("name", str, "a text"),
+            ("match", bool, "true or false"),
+            ("event", dict, "a mapping"),
+        ):
+            if not isinstance(test.get(name), kind):
+                self._refuse(f"a test's {name} must be {words}", *keys, name)
+                return None
+        return RuleTest(test["name"], test["match"], test["event"])
+
+
+def _strings(values: Iterable[Any]) -> tuple[str, ...]:
+    return tuple(str(value) for value in values if value is not None)
