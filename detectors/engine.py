@@ -1,0 +1,183 @@
+"""Every rule against every event, at a cost that hardly grows with the number of rules.
+
+For each decoder the engine keeps the rules whose Sigma log source contains one of the decoder's. An event's candidates
+come from an index over a few fields of its head (`detectors.anchors`); candidates are verified by compiled closures,
+first on the head with what can be said there, and only then on the whole document.
+
+A decoder with `head_fields` promises that no other top-level key of its documents begins with one of them and a dot, so
+that a dotted name reads the same on the head and on the whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from detectors.anchors import Lookup, Requirements, bits, choose_fields, lookup, requirements
+from detectors.compiled import Check, compile_predicate
+from detectors.explain import explain
+from detectors.fields import getter, top_keys
+from detectors.predicate import And, Atom, Not, Predicate, all_of, any_of, fields
+from detectors.rule import Rule
+from detectors.values import is_list, is_object, text
+from vedette.schema.event import Decoder, Event, LogSource
+from vedette.schema.finding import Clause, Match
+
+DEDUP_CHARS_MAX: Final = 256
+"""Characters of one value in a dedup key; a longer one keeps its beginning and a digest of the whole."""
+_DIGEST_BYTES: Final = 16
+_EVENT: Final = "@event"
+
+
+class Engine:
+    """Matches events against a fixed set of rules. Pure: the same rules and event give the same matches in any process.
+
+    `dead` lists the rules that no decoder's events can match, with the reason; `unanchored` those that have to be
+    verified on every event of some decoder.
+    """
+
+    def __init__(self, rules: Sequence[Rule], decoders: Mapping[str, Decoder]) -> None:
+        """Compile the rules for each decoder; matches come in the order of `rules`."""
+        self._programs: dict[str, _Program] = {}
+        for name, decoder in decoders.items():
+            program = _Program([rule for rule in rules if _applies(rule.logsource, decoder.logsources)], decoder)
+            if program.rules:
+                self._programs[name] = program
+        routed = {id(rule) for program in self._programs.values() for rule in program.rules}
+        unanchored = {id(rule) for program in self._programs.values() for rule in program.unanchored}
+        self.dead: list[tuple[Rule, str]] = [(rule, _why_dead(rule)) for rule in rules if id(rule) not in routed]
+        self.unanchored: list[Rule] = [rule for rule in rules if id(rule) in unanchored]
+
+    def match(self, event: Event) -> list[Match]:
+        """Return a match for each rule that holds for the event.
+
+        Raises:
+            DecodeError: a candidate had to see the whole document, and that can't be decoded.
+        """
+        program = self._programs.get(event.decoder.name)
+        return program.match(event) if program is not None else []
+
+
+class _Verified(NamedTuple):
+    """A rule in a program: what it takes to verify it, cheapest first."""
+
+    rule: Rule
+    on_head: Check | None
+    on_whole: Check | None
+    dedup_by: tuple[str, ...]
+
+
+class _Program:
+    """The rules of one decoder."""
+
+    def __init__(self, rules: list[Rule], decoder: Decoder) -> None:
+        self.rules = rules
+        self._head_fields = decoder.head_fields
+        self._verified = tuple(self._compile(rule, decoder) for rule in rules)
+        required = {bit: self._requirements(rule) for bit, rule in enumerate(rules)}
+        anchored = {bit: needs for bit, needs in required.items() if needs}
+        self.unanchored = [rule for bit, rule in enumerate(rules) if bit not in anchored]
+        self._always = bits(bit for bit in required if bit not in anchored)
+        self._anchored = bits(anchored)
+        self._lookups: tuple[Lookup, ...] = tuple(
+            lookup(field, anchored) for field in choose_fields(list(anchored.values()))
+        )
+
+    def match(self, event: Event) -> list[Match]:
+        head = event.head
+        candidates = self._anchored
+        for possible in self._lookups:
+            candidates &= possible(head)
+            if not candidates:
+                break
+        candidates |= self._always
+        return self._verify(candidates, event) if candidates else []
+
+    def _verify(self, candidates: int, event: Event) -> list[Match]:
+        matches: list[Match] = []
+        while candidates:
+            lowest = candidates & -candidates
+            candidates ^= lowest
+            rule, on_head, on_whole, dedup_by = self._verified[lowest.bit_length() - 1]
+            if (on_head is None or on_head(event.head)) and (on_whole is None or on_whole(event.doc)):
+                explained = partial(_explained, rule.predicate, event, whole=on_whole is not None)
+                matches.append(Match(rule.info, event, explained, partial(self._dedup_values, dedup_by, event)))
+        return matches
+
+    def _compile(self, rule: Rule, decoder: Decoder) -> _Verified:
+        on_head = _on_head(rule.predicate, self._head_fields)
+        on_whole = rule.predicate if on_head != rule.predicate else None
+        return _Verified(
+            rule,
+            None if on_head is None else compile_predicate(on_head),
+            None if on_whole is None else compile_predicate(on_whole),
+            rule.info.dedup_by or decoder.dedup_by,
+        )
+
+    def _requirements(self, rule: Rule) -> Requirements:
+        needs = requirements(rule.predicate)
+        return {field: values for field, values in needs.items() if _in_head(field, self._head_fields)}
+
+    def _dedup_values(self, names: Iterable[str], event: Event) -> tuple[str, ...]:
+        return tuple(self._dedup_value(name, event) for name in names)
+
+    def _dedup_value(self, name: str, event: Event) -> str:
+        if name == _EVENT:
+            return str(event.record.seq)
+        doc = event.head if _in_head(name, self._head_fields) else event.doc
+        return dedup_text(getter(name)(doc))
+
+
+def _applies(wanted: LogSource, provided: Iterable[LogSource]) -> bool:
+    """Say whether every attribute that the rule sets is the same in one of the decoder's log sources."""
+    return any(all(want in (None, have) for want, have in zip(wanted, source, strict=True)) for source in provided)
+
+
+def _why_dead(rule: Rule) -> str:
+    named = ", ".join(f"{name}: {value}" for name, value in rule.logsource._asdict().items() if value is not None)
+    return f"no source provides its log source ({named or 'it names none'})"
+
+
+def _in_head(field: str | None, head_fields: frozenset[str] | None) -> bool:
+    if head_fields is None:
+        return True
+    return field is not None and top_keys(field)[0] in head_fields
+
+
+def _on_head(predicate: Predicate, head_fields: frozenset[str] | None) -> Predicate | None:
+    """Weaken a predicate to what the head can decide: it holds on the head wherever the whole holds. None is "true"."""
+    if isinstance(predicate, Atom | Not):
+        return predicate if all(_in_head(field, head_fields) for field in fields(predicate)) else None
+    parts = [_on_head(part, head_fields) for part in predicate.parts]
+    decided = [part for part in parts if part is not None]
+    if isinstance(predicate, And):
+        return None if parts and not decided else all_of(decided)
+    return None if len(decided) < len(parts) else any_of(decided)
+
+
+def _explained(predicate: Predicate, event: Event, *, whole: bool) -> tuple[Clause, ...]:
+    return explain(predicate, event.doc if whole else event.head)
+
+
+def dedup_text(values: tuple[Any, ...]) -> str:
+    """Return a field's values as one bounded string, different for different values; "" for a missing or null field."""
+    first = values[0] if values else None
+    if len(values) > 1:
+        return bounded_text(_json(values))
+    return bounded_text(_json(first) if is_object(first) or is_list(first) else text(first) or "")
+
+
+def bounded_text(string: str) -> str:
+    """Return a string of at most DEDUP_CHARS_MAX characters; a longer one ends in a digest, so it stays distinct."""
+    if len(string) <= DEDUP_CHARS_MAX:
+        return string
+    digest = hashlib.blake2b(string.encode("utf-8", "surrogatepass"), digest_size=_DIGEST_BYTES).hexdigest()
+    return f"{string[: DEDUP_CHARS_MAX - len(digest) - 1]}#{digest}"
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value, order="sorted").decode()
