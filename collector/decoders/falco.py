@@ -39,7 +39,8 @@ _TECHNIQUE: Final = re.compile(r"T\d{4}(?:\.\d{3})?", re.ASCII)
 _INTERNAL: Final = "internal"
 _INTERNAL_RULE: Final = "Falco internal: "
 _DROPS_RULE: Final = "Falco internal: syscall event drop"
-_COUNT_MAX: Final = 2**63 - 1
+_DROPS_MAX: Final = 2**32
+"""Drops that one alert may tell of; Falco does so each second. Larger numbers are no counts, and would spoil sums."""
 _RULES_REMEMBERED: Final = 4096
 """Rule descriptions kept: Falco's rule files define some hundred; names are bounded by _REMEMBERED_CHARS_MAX."""
 _REMEMBERED_CHARS_MAX: Final = 1024
@@ -103,13 +104,16 @@ class Falco:
         return Nature.HEALTH if _is_internal(head) else Nature.EVENT
 
     def losses(self, head: Document) -> tuple[Loss, ...]:
-        """System calls that the kernel side dropped; the metrics snapshot repeats them, so it is not counted."""
+        """System calls that the kernel side dropped, at least one where the number can't be read.
+
+        The metrics snapshot repeats them, so it is not counted.
+        """
         if head.get("rule") != _DROPS_RULE or not _is_internal(head):
             return ()
         dropped = table(head.get("output_fields")).get("n_drops")
         if dropped in (0, "0"):
             return ()
-        return (Loss("falco_drops", whole(dropped, _COUNT_MAX) or -1),)
+        return (Loss("falco_drops", whole(dropped, _DROPS_MAX) or 1),)
 
     def time_ns(self, head: Document) -> int:
         """`time`; else the field `evt.time` (whole nanoseconds), else `evt.time.iso8601` (those, or a timestamp)."""

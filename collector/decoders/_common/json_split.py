@@ -39,6 +39,7 @@ def split_json(body: bytes, context: str, record: int, envelope: Envelope | None
     """Cut a body into records; what can't be cut becomes a record itself.
 
     Lines keep their line number (all records of one line the same); in bodies that are not lines, records are counted.
+    A body is lines if the first is a JSON value, or if it is no value as a whole and some line is an object.
     """
     text = body.removeprefix(BOM)
     known = envelope if envelope is not None and envelope.mark in text else None
@@ -51,7 +52,7 @@ def split_json(body: bytes, context: str, record: int, envelope: Envelope | None
         found = _in_one(whole, known)
         if found is not None:
             return [Piece(found, context, record)]
-        if whole[0] in b"{[" and not _is_value(_last_line(whole)):
+        if whole[0] in b"{[" and not any(_is_object(line) for _, line in numbered_lines(text, record)):
             return [Piece(_salvage(whole, known), context, record)]
     return _lines(text, known, context, record)
 
@@ -114,5 +115,6 @@ def _first_line(text: bytes) -> bytes:
     return text[: text.find(b"\n")]
 
 
-def _last_line(text: bytes) -> bytes:
-    return text[text.rfind(b"\n") + 1 :]
+def _is_object(line: bytes) -> bool:
+    """Whether a line is an object of its own; an empty one may also be a line of something pretty-printed."""
+    return line[0] == b"{"[0] and len(line) > len(b"{}") and _is_value(line)
