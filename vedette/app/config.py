@@ -72,8 +72,9 @@ class Choice(Section):
         """`store:` with nothing behind it means its defaults."""
         if not isinstance(entry, dict):
             return entry
-        given = cast("dict[str, Any]", entry)
-        return {key: {} if value is None and key in cls.kinds else value for key, value in given.items()}
+        given = dict(cast("dict[str, Any]", entry))
+        given.update((kind, {}) for kind in cls.kinds if kind in given and given[kind] is None)
+        return given
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:

@@ -91,7 +91,7 @@ def _placed(value: Any, folder: Path) -> Any:
 
 def _absolute(value: Any, folder: Path) -> Any:
     if isinstance(value, list):
-        return [_absolute(item, folder) for item in cast("list[Any]", value)]
+        return [_absolute(item, folder) for item in cast("list[object]", value)]
     if isinstance(value, Path):
         return folder / value.expanduser()
     return str(folder / Path(value).expanduser()) if isinstance(value, str) else value
