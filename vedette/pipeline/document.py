@@ -17,9 +17,10 @@ import orjson
 from vedette.pipeline.document_attack import attacks
 from vedette.pipeline.document_evidence import evidences
 from vedette.pipeline.document_message import message
-from vedette.pipeline.document_subject import Subject, resources, subject_of
+from vedette.pipeline.document_subject import LIST_ITEMS_MAX, Subject, resources, subject_of
 from vedette.schema.alert import GENERATION_FACTOR, Activity, AlertDocument, AlertState
-from vedette.schema.text import clip_text, whole_text
+from vedette.schema.limits import TEXT_CHARS_MAX
+from vedette.schema.text import clip_text, clip_texts, whole_text
 
 if TYPE_CHECKING:
     from vedette.schema.finding import Clause
@@ -33,6 +34,8 @@ ANALYTIC_RULE: Final = 1
 PRODUCT: Final = {"name": "Vedette", "vendor_name": "Vedette", "version": version("vedette")}
 CLAUSES_MAX: Final = 64
 """Clauses of an explanation that a document carries; a rule has some ten, a generated one may have thousands."""
+DESCRIPTION_CHARS_MAX: Final = 8 * TEXT_CHARS_MAX
+"""A rule's description is written for people, and may be a page."""
 INT64_MAX: Final = (1 << 63) - 1
 _MS_NS: Final = 1_000_000
 
@@ -109,16 +112,17 @@ def _correlation(state: AlertState) -> str:
 
 def _finding_info(state: AlertState, now_ns: int) -> dict[str, Any]:
     rule = state.rule
+    title = clip_text(rule.title)
     return {
         "uid": state.alert_id,
-        "title": clip_text(rule.title),
-        "desc": rule.description,
+        "title": title,
+        "desc": clip_text(rule.description, DESCRIPTION_CHARS_MAX),
         "created_time": state.opened_ns // _MS_NS,
         "modified_time": now_ns // _MS_NS,
         "first_seen_time": state.first_seen_ns // _MS_NS,
         "last_seen_time": state.last_seen_ns // _MS_NS,
-        "analytic": {"uid": rule.rule_id, "name": clip_text(rule.title), "type": "Rule", "type_id": ANALYTIC_RULE},
-        "attacks": attacks(rule.attack),
+        "analytic": {"uid": clip_text(rule.rule_id), "name": title, "type": "Rule", "type_id": ANALYTIC_RULE},
+        "attacks": attacks(clip_texts(rule.attack, LIST_ITEMS_MAX)),
         "data_sources": list(dict.fromkeys(sample.format for sample in state.evidence)),
     }
 
@@ -139,7 +143,7 @@ def _unmapped(state: AlertState, subject: Subject, generation: int, now_ns: int)
         "cluster": state.cluster,
         "labels": dict(sorted(state.labels.items())),
         "rule": _rule(state.rule),
-        "dedup_values": [clip_text(value) for value in state.dedup_values],
+        "dedup_values": clip_texts(state.dedup_values, LIST_ITEMS_MAX),
         "facts": subject.plain,
         "workload": {
             "kind": subject.workload_kind,
@@ -155,24 +159,24 @@ def _unmapped(state: AlertState, subject: Subject, generation: int, now_ns: int)
 
 def _rule(rule: RuleInfo) -> dict[str, Any]:
     return {
-        "id": rule.rule_id,
+        "id": clip_text(rule.rule_id),
         "title": clip_text(rule.title),
         "level": rule.level.value,
-        "status": rule.status,
-        "author": rule.author,
-        "pack": rule.pack,
-        "attack": rule.attack,
-        "controls": rule.controls,
-        "tags": rule.tags,
-        "references": rule.references,
-        "falsepositives": rule.falsepositives,
-        "dedup_by": rule.dedup_by,
+        "status": clip_text(rule.status),
+        "author": clip_text(rule.author),
+        "pack": clip_text(rule.pack),
+        "attack": clip_texts(rule.attack, LIST_ITEMS_MAX),
+        "controls": clip_texts(rule.controls, LIST_ITEMS_MAX),
+        "tags": clip_texts(rule.tags, LIST_ITEMS_MAX),
+        "references": clip_texts(rule.references, LIST_ITEMS_MAX),
+        "falsepositives": clip_texts(rule.falsepositives, LIST_ITEMS_MAX),
+        "dedup_by": clip_texts(rule.dedup_by, LIST_ITEMS_MAX),
     }
 
 
 def _clause(clause: Clause) -> dict[str, Any]:
     return {
-        "where": clause.where,
+        "where": clip_text(clause.where),
         "field": clip_text(clause.field),
         "test": clip_text(clause.test),
         "path": clip_text(clause.path),

@@ -7,7 +7,10 @@ here stands for itself.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _SITE: Final = "https://attack.mitre.org"
 
@@ -216,7 +219,7 @@ TECHNIQUES: Final = {
 }
 
 
-def attacks(ids: tuple[str, ...]) -> list[dict[str, Any]]:
+def attacks(ids: Sequence[str]) -> list[dict[str, Any]]:
     """Turn ATT&CK ids (`T1609`, `T1059.004`, `TA0002`) into OCSF `attack` objects, techniques first.
 
     A rule's tags do not say which tactic a technique serves; with a single tactic there is no doubt, so it stands with

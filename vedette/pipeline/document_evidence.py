@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from vedette.pipeline.document_names import parse_image
+from vedette.pipeline.document_subject import LIST_ITEMS_MAX
+from vedette.schema.text import clip_text, clip_texts
 
 if TYPE_CHECKING:
     from vedette.pipeline.document_subject import Subject
@@ -36,7 +38,7 @@ def _data(sample: Evidence) -> dict[str, Any]:
     return {
         "seq": sample.seq,
         "uid": sample.uid,
-        "event_ids": sample.event_ids,
+        "event_ids": clip_texts(sample.event_ids, LIST_ITEMS_MAX),
         "time_ns": sample.time_ns,
         "arrival_ns": sample.arrival_ns,
         "source": sample.source,
@@ -90,7 +92,7 @@ def _api(facts: Facts, sample: Evidence) -> dict[str, Any]:
     if facts.api_group:
         api["group"] = {"name": facts.api_group}
     if sample.event_ids:
-        api["request"] = {"uid": sample.event_ids[0]}
+        api["request"] = {"uid": clip_text(sample.event_ids[0])}
     if facts.status_code:
         api["response"] = {"code": facts.status_code}
     return api

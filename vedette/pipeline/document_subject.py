@@ -9,7 +9,7 @@ import msgspec
 from vedette.pipeline.document_names import owner_of_pod, parse_image
 from vedette.schema.event import Facts
 from vedette.schema.limits import TEXT_CHARS_MAX
-from vedette.schema.text import clip_text
+from vedette.schema.text import clip_text, clip_texts
 
 if TYPE_CHECKING:
     from vedette.schema.alert import AlertState
@@ -105,4 +105,4 @@ def _too_long(value: str | int | tuple[str, ...]) -> bool:
 def _shortened(value: str | tuple[str, ...]) -> str | tuple[str, ...]:
     if isinstance(value, str):
         return clip_text(value)
-    return tuple(clip_text(part) for part in value[:LIST_ITEMS_MAX])
+    return tuple(clip_texts(value, LIST_ITEMS_MAX))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from vedette.schema.limits import TEXT_CHARS_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 CUT: Final = "…"
 """Stands where text was cut off."""
@@ -31,6 +34,11 @@ def safe_text(value: str, chars_max: int = TEXT_CHARS_MAX) -> str:
 def clip_text(value: str, chars_max: int = TEXT_CHARS_MAX) -> str:
     """Return the beginning of `value`, unchanged but for its length: for data, not for terminals."""
     return value if len(value) <= chars_max else value[: chars_max - 1] + CUT
+
+
+def clip_texts(values: Sequence[str], items_max: int, chars_max: int = TEXT_CHARS_MAX) -> list[str]:
+    """Return the first `items_max` values, each clipped."""
+    return [clip_text(value, chars_max) for value in values[:items_max]]
 
 
 def whole_text(value: str) -> str:
