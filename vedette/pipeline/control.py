@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from vedette.schema.errors import TransientError, VedetteError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Generator, Mapping
     from pathlib import Path
 
 REQUEST_BYTES_MAX = 64 * 1024
@@ -26,7 +26,6 @@ _PATH_BYTES_MAX = 107
 """sockaddr_un; longer paths go through /proc/self/fd."""
 
 Answer = dict[str, Any]
-Handler = "Callable[[Mapping[str, Any]], Awaitable[Answer]]"
 
 
 class ControlServer:
@@ -98,7 +97,7 @@ def request(path: Path, message: Mapping[str, Any]) -> Answer:
 
 
 @contextlib.contextmanager
-def _reachable(path: Path) -> Any:  # noqa: ANN401 - a generator of str, which contextmanager hides
+def _reachable(path: Path) -> Generator[str]:
     """Yield a name of the socket that fits into a socket address."""
     if len(os.fsencode(path)) <= _PATH_BYTES_MAX:
         yield str(path)

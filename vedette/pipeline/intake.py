@@ -1,8 +1,8 @@
 """The intake role: parcels in, one durable group commit after another out.
 
 While one commit is under way the next group collects, so that many requests share one sync. A parcel is settled only
-after its commit. When the journal can't be written nothing is acknowledged: patient parcels wait, the others are told to
-come back; an attempt each second notices when the disk is usable again.
+after its commit. When the journal can't be written nothing is acknowledged: patient parcels wait, the others are told
+to come back; an attempt each second notices when the disk is usable again.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import logging
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from prometheus_client import Counter
@@ -117,7 +118,7 @@ class IntakeRole:
         loop = asyncio.get_running_loop()
         while True:
             done: asyncio.Future[Receipt | TransientError] = loop.create_future()
-            parcel.settle = lambda outcome, done=done: None if done.done() else done.set_result(outcome)
+            parcel.settle = partial(_resolve, done)
             self.offer(parcel)
             outcome = await done
             if isinstance(outcome, Receipt):
@@ -241,3 +242,8 @@ class IntakeRole:
             control = self._controls.popleft()
             if not control.done.done():
                 control.done.set_exception(error)
+
+
+def _resolve(done: asyncio.Future[Receipt | TransientError], outcome: Receipt | TransientError) -> None:
+    if not done.done():
+        done.set_result(outcome)

@@ -61,6 +61,7 @@ class RollUp:
             alert = self.state.get(key)
             assert alert is not None, "iterated keys exist"
             self._index(key, alert)
+            self._timers.append((alert.closes_ns, alert.alert_id, key))
             if alert.pending:
                 self._timers.append((alert.next_ns, alert.alert_id, key))
         heapq.heapify(self._timers)

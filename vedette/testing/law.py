@@ -1,4 +1,4 @@
-"""The law that every stateful operator is tested with:
+"""The law that every stateful operator is tested with.
 
     run(log) == restore(checkpoint(log[:k])) + log[k:]      byte for byte
 
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
     from vedette.schema.operator import Operator, Saved
 
-I = TypeVar("I")  # noqa: E741 - the conventional name of an input
+Input = TypeVar("Input")
+Input_contra = TypeVar("Input_contra", contravariant=True)
 
 
-class Bench(Protocol[I]):
+class Bench(Protocol[Input_contra]):
     """An operator on the test bench: fed one input at a time, what it emits rendered as bytes."""
 
     @property
@@ -29,7 +30,7 @@ class Bench(Protocol[I]):
         """The operators whose state checkpoints carry."""
         ...
 
-    def feed(self, item: I) -> Iterable[bytes]:
+    def feed(self, item: Input_contra) -> Iterable[bytes]:
         """Take one input and render all that was emitted."""
         ...
 
@@ -66,10 +67,10 @@ class Checkpoints:
             operator.state.restore(self.rows.get(operator.name, {}).values())
 
 
-class Law(Generic[I]):
+class Law(Generic[Input]):
     """The law for one kind of bench on one log."""
 
-    def __init__(self, make: Callable[[], Bench[I]], log: Sequence[I]) -> None:
+    def __init__(self, make: Callable[[], Bench[Input]], log: Sequence[Input]) -> None:
         """`make` returns a fresh bench."""
         self._make = make
         self._log = log
@@ -92,7 +93,9 @@ class Law(Generic[I]):
             pending = iter(range(at, cut))
             during: list[bytes] = []
 
-            def step(bench: Bench[I] = bench, pending: Iterable[int] = pending, during: list[bytes] = during) -> None:
+            def step(
+                bench: Bench[Input] = bench, pending: Iterable[int] = pending, during: list[bytes] = during
+            ) -> None:
                 for number in pending:
                     during.extend(bench.feed(self._log[number]))
                     return
@@ -108,7 +111,7 @@ class Law(Generic[I]):
             at = cut
         return emitted
 
-    def _feed(self, bench: Bench[I], start: int, end: int) -> list[bytes]:
+    def _feed(self, bench: Bench[Input], start: int, end: int) -> list[bytes]:
         return [piece for item in self._log[start:end] for piece in bench.feed(item)]
 
 
@@ -120,7 +123,7 @@ def digest_of(pieces: Iterable[bytes]) -> str:
     return digest.hexdigest()
 
 
-def assert_law(make: Callable[[], Bench[I]], log: Sequence[I], random: Random, *, rounds: int = 10) -> str:
+def assert_law(make: Callable[[], Bench[Input]], log: Sequence[Input], random: Random, *, rounds: int = 10) -> str:
     """Check the law at random cuts; return the digest of what was emitted."""
     law = Law(make, log)
     whole = law.run()

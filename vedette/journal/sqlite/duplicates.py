@@ -14,9 +14,10 @@ from vedette.schema.limits import DEDUP_ENTRIES_MAX, DEDUP_HORIZON_NS
 DIGEST_BYTES = 16
 
 
-def digest_of(item: bytes) -> bytes:
-    """Return the digest by which a record is known."""
-    return hashlib.sha256(item).digest()[:DIGEST_BYTES]
+def digests_of(items: list[bytes]) -> list[bytes]:
+    """Return the digests by which records are known."""
+    sha256 = hashlib.sha256
+    return [sha256(item).digest()[:DIGEST_BYTES] for item in items]
 
 
 class DuplicateTable:
@@ -40,6 +41,18 @@ class DuplicateTable:
         if full or arrival_ns - self._young_since_ns > self._horizon_ns:
             self._turn(arrival_ns, early=full)
         self._young.add(digest)
+        return True
+
+    def add_all(self, digests: list[bytes], arrival_ns: int) -> bool:
+        """Remember records that are all new, and true; or do nothing, and false: then `add` them one by one."""
+        fresh = set(digests)
+        room = len(self._young) + len(digests) <= self._generation_max
+        in_time = arrival_ns - self._young_since_ns <= self._horizon_ns
+        if not (room and in_time and len(fresh) == len(digests)):
+            return False
+        if not (fresh.isdisjoint(self._young) and fresh.isdisjoint(self._old)):
+            return False
+        self._young |= fresh
         return True
 
     def discard(self, digests: list[bytes]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from vedette.journal.protocol import Chunk, IntakeCount
-from vedette.journal.sqlite.duplicates import DuplicateTable, digest_of
+from vedette.journal.sqlite.duplicates import DuplicateTable, digests_of
 from vedette.schema.limits import CHUNK_BYTES_MAX, CHUNK_ITEMS_MAX
 from vedette.schema.record import CONTROL_FORMAT, CONTROL_SOURCE, Run
 
@@ -77,16 +77,14 @@ class Group:
         self._close_chunk()
 
     def _add_hashed(self, run: Run, items: list[bytes], table: DuplicateTable) -> int:
-        added = self._added.setdefault(run.source, [])
-        fresh: list[bytes] = []
-        digests: list[bytes] = []
-        for item in items:
-            digest = digest_of(item)
-            if table.add(digest, self.arrival_ns):
-                fresh.append(item)
-                digests.append(digest)
-        added.extend(digests)
-        return self._add_run(run, fresh, digests)
+        digests = digests_of(items)
+        if not table.add_all(digests, self.arrival_ns):
+            arrival_ns = self.arrival_ns
+            pairs = zip(items, digests, strict=True)
+            fresh = [(item, digest) for item, digest in pairs if table.add(digest, arrival_ns)]
+            items, digests = [item for item, _ in fresh], [digest for _, digest in fresh]
+        self._added.setdefault(run.source, []).extend(digests)
+        return self._add_run(run, items, digests)
 
     def _add_run(self, run: Run, items: list[bytes], digests: list[bytes]) -> int:
         at, record = 0, run.record

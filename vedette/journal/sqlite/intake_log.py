@@ -107,19 +107,15 @@ class SqliteIntakeLog(SqliteIntakeReader):
             if int(following.stem) - 1 > keep_after_seq or not (aged or excess > 0):
                 break
             if path == self._path:
-                self.close_reader()
+                self.release()
             remove_segment(path)
             excess -= size
             retired += 1
         return retired
 
-    def close_reader(self) -> None:
-        """Release the segment that is open for reading."""
-        super().close()
-
     def close(self) -> None:
         """Release all files."""
-        super().close()
+        self.release()
         if self._segment is not None:
             with contextlib.suppress(VedetteError), translated(self._segment.path):
                 self._segment.connection.close()
@@ -193,7 +189,7 @@ class SqliteIntakeLog(SqliteIntakeReader):
                 connection = self._open(path)
                 for arrival_ns, runs, hashes in segment.recent_hashes(connection, since_ns):
                     self._remember(arrival_ns, runs, hashes)
-        self.close_reader()
+        self.release()
 
     def _remember(self, arrival_ns: int, runs: list[Run], hashes: bytes) -> None:
         start = 0

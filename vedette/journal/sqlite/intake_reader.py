@@ -83,7 +83,11 @@ class SqliteIntakeReader:
         return segment.read_last(latest)[0] if latest else 0
 
     def close(self) -> None:
-        """Release the open segment."""
+        """Release all files."""
+        self.release()
+
+    def release(self) -> None:
+        """Release the segment that is open for reading."""
         if self._connection is not None:
             self._connection.close()
         self._path = self._connection = None
@@ -108,7 +112,7 @@ class SqliteIntakeReader:
 
     def _open(self, path: Path) -> apsw.Connection:
         if path != self._path or self._connection is None:
-            self.close()
+            self.release()
             self._connection, self._path = open_reader(path, self._storage), path
         return self._connection
 

@@ -74,8 +74,12 @@ class OpenSegment:
             self.connection.execute("INSERT OR REPLACE INTO position VALUES(?, ?, ?)", (source, partition, value))
         if blobs:
             self.connection.executemany(
-                "INSERT INTO blob(kind, hash, content) VALUES(?, ?, ?)",
-                [(kind, hashlib.sha256(content).hexdigest(), content) for kind, content in blobs.items()],
+                "INSERT INTO blob(kind, hash, content) SELECT :kind, :hash, :content"
+                " WHERE :hash IS NOT (SELECT hash FROM blob WHERE kind = :kind ORDER BY id DESC LIMIT 1)",
+                [
+                    {"kind": kind, "hash": hashlib.sha256(content).hexdigest(), "content": content}
+                    for kind, content in blobs.items()
+                ],
             )
 
     def committed(self, group: Group) -> None:

@@ -1,0 +1,34 @@
+"""Findings that a record itself reports: a Falco alert is a match of its own rule."""
+
+from __future__ import annotations
+
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING
+
+from detectors.engine import dedup_text
+from detectors.fields import Getter, getter
+from vedette.schema.finding import Clause, Match
+
+if TYPE_CHECKING:
+    from vedette.schema.event import Event
+    from vedette.schema.rule import RuleInfo
+
+
+def reported_match(rule: RuleInfo, event: Event) -> Match:
+    """Return the match of the rule that `event` reports."""
+    return Match(rule, event, partial(_explained, rule), partial(_dedup_values, rule, event))
+
+
+def _explained(rule: RuleInfo) -> tuple[Clause, ...]:
+    test = "reported by the sensor"
+    return (Clause(where="rule", field="rule", test=test, path="rule", value=rule.title),)
+
+
+def _dedup_values(rule: RuleInfo, event: Event) -> tuple[str, ...]:
+    doc = event.doc
+    return tuple([dedup_text(get(doc)) for get in _getters(rule.dedup_by or event.decoder.dedup_by)])
+
+
+@lru_cache(maxsize=64)
+def _getters(names: tuple[str, ...]) -> tuple[Getter, ...]:
+    return tuple(getter(name) for name in names)

@@ -1,0 +1,291 @@
+"""The running agent: all roles in one process over one data folder, from start to a clean stop.
+
+Order of a start: lock, restore and replay, rules and settings into the log, roles, sources last. Order of a stop: the
+reverse; what was acknowledged is detected and checkpointed before the process ends, delivery gets a bounded time.
+A role that fails unexpectedly ends the process loudly; the journal makes the restart safe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.metadata
+import logging
+import os
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from prometheus_client import Counter
+
+from collector.decoders import DECODERS
+from vedette.app.wiring import build_deliveries, build_sources, read_rules
+from vedette.journal.sqlite import DataFolder, SqliteCoreLog, SqliteIntakeLog, SqliteIntakeReader
+from vedette.pipeline import control_record
+from vedette.pipeline.control import ControlServer
+from vedette.pipeline.control_record import ControlRecord
+from vedette.pipeline.core_thread import CoreThread
+from vedette.pipeline.deliver import DeliverRole
+from vedette.pipeline.detect import DetectRole
+from vedette.pipeline.detector import Detector
+from vedette.pipeline.intake import IntakeRole
+from vedette.pipeline.rulesets import compile_rules, encode_rules, hash_of
+from vedette.pipeline.tail import Tail
+from vedette.runtime.clock import SystemClock
+from vedette.runtime.telemetry import OperationalEvent
+from vedette.schema.errors import TransientError, VedetteError
+from vedette.schema.settings import encode_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from vedette.app.config import Config
+    from vedette.runtime.source import Source
+    from vedette.schema.event import Decoder
+
+DISK_STOP_S = 30.0
+"""How long a stop waits for a disk that can't be written; after that it is as if the process had been killed."""
+DELIVERY_STOP_S = 10.0
+"""How long deliveries may go on after a stop; what they don't manage waits in the journal."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentStarted(OperationalEvent):
+    """The agent takes records in."""
+
+    component = "app.agent"
+    message = "Vedette is running"
+    version: str
+    data_dir: str
+    urls: list[str]
+    rules: int
+
+
+@dataclass(frozen=True, slots=True)
+class AgentStopped(OperationalEvent):
+    """The agent ended cleanly."""
+
+    component = "app.agent"
+    message = "Vedette stopped; everything acknowledged is detected and saved"
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class RulesReloaded(OperationalEvent):
+    """Another rule set entered the log."""
+
+    component = "app.agent"
+    message = "rules reloaded"
+    metric: ClassVar[Counter] = Counter("vedette_rule_reloads_total", "Rule sets put in force while running")
+    rules: int
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RulesRefused(OperationalEvent):
+    """A reload failed; the rules in force stay."""
+
+    component = "app.agent"
+    message = "rules not reloaded; those in force stay"
+    level = logging.ERROR
+    metric: ClassVar[Counter] = Counter("vedette_rule_reload_failures_total", "Rule sets refused while running")
+    error: str
+
+
+class Agent:
+    """One agent from configuration to stop; `run` does it all."""
+
+    def __init__(self, config: Config, decoders: Mapping[str, Decoder]) -> None:
+        """Take the configuration; nothing is opened before `run`."""
+        self._config = config
+        self._decoders = decoders
+        self._folder = DataFolder(config.data_dir)
+        self._stop = asyncio.Event()
+        self._version = importlib.metadata.version("vedette")
+
+    async def run(self, on_ready: Callable[[list[str]], None] | None = None) -> None:
+        """Run until SIGINT, SIGTERM, the control operation `stop`, or the end of all sources.
+
+        Raises:
+            ConfigError: what the configuration names can't be had; nothing was started.
+            RuleError: a rule can't be used; nothing was started.
+            TransientError: the data folder can't be written.
+        """
+        self._folder.create()
+        self._folder.lock()
+        try:
+            await self._open()
+            await self._run_roles(on_ready)
+        finally:
+            self._folder.unlock()
+
+    # --- start --------------------------------------------------------------------------------------------------------
+    async def _open(self) -> None:
+        config, folder = self._config, self._folder
+        content = encode_rules(read_rules(config.rules))
+        engine = await asyncio.to_thread(compile_rules, content, self._decoders)
+        self._log = SqliteIntakeLog(folder.intake, retention=config.journal.retention())
+        self._reader = SqliteIntakeReader(folder.intake)
+        self._core = CoreThread(SqliteCoreLog(folder.core), folder)
+        self._tail = Tail()
+        self._detector = Detector(self._decoders, self._reader.blob)
+        self._detector.adopt(hash_of(content), engine)
+        self._detect = DetectRole(
+            self._reader,
+            self._core,
+            self._tail,
+            self._detector,
+            checkpoint_interval_s=config.journal.checkpoint_interval_s,
+        )
+        resets = await self._detect.start()
+        self._intake = IntakeRole(
+            self._log, folder, self._tail, SystemClock(), keep_after_seq=lambda: self._detect.checkpoint_seq
+        )
+        self._deliver = DeliverRole(build_deliveries(config, folder, self._core, SystemClock()), self._detect.committed)
+        self._sources = build_sources(config, self._intake, self._decoders)
+        self._first_controls = [
+            *(
+                ControlRecord(control_record.OP_OPERATOR_RESET, operator=reset.operator, detail=f"{reset.found}")
+                for reset in resets
+            ),
+            ControlRecord(control_record.OP_START, version=self._version),
+        ]
+        self._rules = content
+
+    async def _run_roles(self, on_ready: Callable[[list[str]], None] | None) -> None:
+        control = ControlServer(
+            self._folder.control_socket, {"status": self._status, "reload": self._reload, "stop": self._stop_asked}
+        )
+        async with asyncio.TaskGroup() as roles:
+            intake = roles.create_task(self._intake.run(), name="intake")
+            detect = roles.create_task(self._detect.run(), name="detect")
+            deliver = roles.create_task(self._deliver.run(), name="deliver")
+            try:
+                await self._put_in_force()
+                await control.start()
+                started = await self._start_sources()
+                self._announce(on_ready)
+                await self._wait(started)
+            finally:
+                await self._shut_down(control, intake, detect, deliver)
+        await self._core.close()
+        self._reader.close()
+        self._log.close()
+        AgentStopped(self._detect.seq).emit()
+
+    async def _put_in_force(self) -> None:
+        for record in self._first_controls:
+            await self._intake.control(record)
+        settings = encode_settings(self._config.detection_settings())
+        await self._change(control_record.OP_SETTINGS, "settings", settings)
+        await self._change(control_record.OP_RULES, "rules", self._rules)
+
+    async def _change(self, op: str, kind: str, content: bytes) -> None:
+        await self._intake.control(ControlRecord(op, hash=hash_of(content)), {kind: content})
+
+    async def _start_sources(self) -> list[Source]:
+        for source in self._sources:
+            await source.start()
+        return list(self._sources)
+
+    def _announce(self, on_ready: Callable[[list[str]], None] | None) -> None:
+        urls = [url for source in self._sources for url in source.urls()]
+        AgentStarted(self._version, str(self._folder.path), urls, len(self._detector.engine.rules)).emit()
+        if on_ready is not None:
+            on_ready(urls)
+
+    # --- life ---------------------------------------------------------------------------------------------------------
+    async def _wait(self, sources: Sequence[Source]) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
+        ends = asyncio.gather(*(source.wait() for source in sources))
+        stop = asyncio.ensure_future(self._stop.wait())
+        try:
+            done, _ = await asyncio.wait((ends, stop), return_when=asyncio.FIRST_COMPLETED)
+            if ends in done:
+                ends.result()
+        finally:
+            for future in (ends, stop):
+                future.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await future
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                loop.remove_signal_handler(number)
+
+    def _reload_soon(self) -> None:
+        self._reloading = asyncio.ensure_future(self._reload_on_signal())
+
+    async def _reload_on_signal(self) -> None:
+        with contextlib.suppress(VedetteError):
+            await self._reload({})
+
+    async def _shut_down(
+        self,
+        control: ControlServer,
+        intake: asyncio.Task[None],
+        detect: asyncio.Task[None],
+        deliver: asyncio.Task[None],
+    ) -> None:
+        for source in self._sources:
+            await source.stop()
+        with contextlib.suppress(TransientError, TimeoutError):
+            async with asyncio.timeout(DISK_STOP_S):
+                await self._intake.control(ControlRecord(control_record.OP_STOP))
+        self._intake.stop()
+        await intake
+        self._detect.stop(await asyncio.to_thread(self._reader.last_seq))
+        await _finish(detect, DISK_STOP_S)
+        self._deliver.drain()
+        await _finish(deliver, DELIVERY_STOP_S)
+        for delivery in self._deliver.deliveries:
+            await delivery.sink.stop()
+        await control.stop()
+
+    # --- control operations -------------------------------------------------------------------------------------------
+    async def _status(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        failure = self._intake.failure
+        return {
+            "version": self._version,
+            "pid": os.getpid(),
+            "data_dir": str(self._folder.path),
+            "urls": [url for source in self._sources for url in source.urls()],
+            "rules": len(self._detector.engine.rules),
+            "detected_seq": self._detect.seq,
+            "checkpoint_seq": self._detect.checkpoint_seq,
+            "open_alerts": len(self._detector.rollup.state),
+            "intake_failure": str(failure) if failure else None,
+        }
+
+    async def _reload(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            content = encode_rules(read_rules(self._config.rules))
+            engine = await asyncio.to_thread(compile_rules, content, self._decoders)
+        except VedetteError as error:
+            RulesRefused(str(error)).emit()
+            raise
+        changed = content != self._rules
+        if changed:
+            self._detector.adopt(hash_of(content), engine)
+            await self._change(control_record.OP_RULES, "rules", content)
+            self._rules = content
+        RulesReloaded(len(engine.rules), changed).emit()
+        return {"rules": len(engine.rules), "changed": changed}
+
+    async def _stop_asked(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        self._stop.set()
+        return {}
+
+
+async def _finish(role: asyncio.Task[None], seconds: float) -> None:
+    """Let a role that was told to stop come to its end, or cancel it."""
+    await asyncio.wait((role,), timeout=seconds)
+    role.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await role
+
+
+async def run_agent(config: Config, *, on_ready: Callable[[list[str]], None] | None = None) -> None:
+    """Run an agent with all decoders until it is told to stop; see `Agent.run` for what it raises."""
+    await Agent(config, DECODERS).run(on_ready)

@@ -1,0 +1,209 @@
+"""The detect role: reads intake in order, commits what the detector made of it together with the cursor.
+
+Restart = checkpoint + replay. Replay up to the committed cursor only rebuilds state; the digest of what it would have
+emitted is compared with the committed one, and a difference is reported loudly and begins a new generation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from prometheus_client import Counter
+
+from vedette.pipeline.checkpointer import Checkpointer
+from vedette.pipeline.detector import records_of
+from vedette.pipeline.effects import Effects
+from vedette.runtime.telemetry import OperationalEvent
+from vedette.schema.errors import PermanentError
+from vedette.schema.limits import BATCH_ITEMS_MAX, SECOND_NS, SLICE_NS, TICK_NS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vedette.journal.protocol import CheckpointInfo, Chunk, Cursor, IntakeReader
+    from vedette.pipeline.core_thread import CoreThread
+    from vedette.pipeline.detector import Detector
+    from vedette.pipeline.tail import Tail
+
+SLICE_ITEMS = 32
+"""Records between two looks at the clock."""
+COMMIT_ALERTS_MAX = 1_000
+"""Revisions in one commit, about: bounds the transaction of a batch where everything alerts."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayDiverged(OperationalEvent):
+    """Replay did not reproduce what had been committed: state or code differs. Alert versions begin anew."""
+
+    component = "pipeline.detect"
+    message = "replay did not reproduce what was committed; alerts continue in a new generation"
+    level = logging.ERROR
+    metric: ClassVar[Counter] = Counter("vedette_replay_divergences_total", "Restarts whose replay diverged")
+    checkpoint_seq: int
+    cursor_seq: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorReset(OperationalEvent):
+    """The checkpoint of an operator comes from another version; it begins empty."""
+
+    component = "pipeline.detect"
+    message = "the saved state of an operator is of another version; it begins empty"
+    level = logging.WARNING
+    metric: ClassVar[Counter] = Counter("vedette_operator_resets_total", "Operators reset at start", ["operator"])
+    labels = ("operator",)
+    operator: str
+    found: int
+    expected: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogGap(OperationalEvent):
+    """Records between the cursor and the oldest segment are gone."""
+
+    component = "pipeline.detect"
+    message = "records are missing from the intake log"
+    level = logging.ERROR
+    metric: ClassVar[Counter] = Counter("vedette_intake_gap_records_total", "Records missing from the intake log")
+    after_seq: int
+    count: int
+
+
+class DetectRole:
+    """Drives a detector along the intake log."""
+
+    def __init__(
+        self, reader: IntakeReader, core: CoreThread, tail: Tail, detector: Detector, *, checkpoint_interval_s: float
+    ) -> None:
+        """Read from `reader` (or `tail`, where it has the same), commit to `core`."""
+        self._reader = reader
+        self._core = core
+        self._tail = tail
+        self._detector = detector
+        self._checkpointer = Checkpointer(core, detector.operators, checkpoint_interval_s)
+        self._effects = Effects(b"", 1)
+        self._stop_at: int | None = None
+        self.seq = 0
+        """Everything up to here is committed."""
+        self.arrival_ns = 0
+        self.committed = asyncio.Event()
+        """Set after each commit; delivery clears it."""
+
+    @property
+    def checkpoint_seq(self) -> int:
+        """Position of the complete checkpoint: later segments must stay."""
+        return self._checkpointer.seq
+
+    # --- start ------------------------------------------------------------------------------------------------------
+    async def start(self) -> list[OperatorReset]:
+        """Restore the checkpoint and replay to the cursor; return the operators that had to be reset.
+
+        Raises:
+            PermanentError: the intake log ends before the cursor.
+        """
+        core = self._core.core
+        cursor, info = await self._core.call(core.cursor), await self._core.call(core.checkpoint)
+        last_seq = await asyncio.to_thread(self._reader.last_seq)
+        if last_seq < cursor.seq:
+            message = (
+                f"the intake log ends at record {last_seq}, but {cursor.seq} were detected on: segments were lost or"
+                " restored from elsewhere. Restore the whole data folder, or begin with an empty one"
+            )
+            raise PermanentError(message)
+        resets = await self._restore(info)
+        await asyncio.to_thread(self._replay, info, cursor)
+        generation = cursor.generation
+        if self._effects.digest != cursor.digest or resets:
+            generation = await self._core.insist(core.raise_generation)
+        if self._effects.digest != cursor.digest and not resets:
+            ReplayDiverged(info.seq, cursor.seq, generation).emit()
+        self._effects = Effects(self._effects.digest, generation)
+        self.seq, self.arrival_ns = cursor.seq, cursor.arrival_ns
+        return resets
+
+    async def _restore(self, info: CheckpointInfo) -> list[OperatorReset]:
+        resets: list[OperatorReset] = []
+        for operator in self._detector.operators:
+            found = info.versions.get(operator.name)
+            if found is not None and found != operator.version:
+                resets.append(OperatorReset(operator.name, found, operator.version))
+                resets[-1].emit()
+                await self._core.insist(self._core.core.reset_operator, operator.name)
+            rows = await self._core.call(lambda name: list(self._core.core.checkpoint_rows(name)), operator.name)
+            operator.state.restore(rows)
+        self._detector.restored()
+        self._checkpointer.seq = info.seq
+        return resets
+
+    def _replay(self, info: CheckpointInfo, cursor: Cursor) -> None:
+        """Rebuild state from the checkpoint to the cursor; runs in a thread before anything else does."""
+        self._effects = Effects(info.digest, cursor.generation, rebuilding=True)
+        for chunk in self._reader.scan(info.seq):
+            if chunk.seq > cursor.seq:
+                break
+            self._detector.begin(chunk, self._effects)
+            self._detector.feed(records_of(chunk), self._effects)
+            self._effects.take(chunk.last_seq, chunk.arrival_ns)
+
+    # --- the loop ---------------------------------------------------------------------------------------------------
+    async def run(self) -> None:
+        """Detect until `stop`, then to the end that it named, and write a final checkpoint."""
+        while self._stop_at is None or self.seq < self._stop_at:
+            chunks = await self._next()
+            if chunks:
+                await self._process(chunks)
+            await self._checkpointer.step(self.seq, self._effects.digest, self.arrival_ns)
+        await self._checkpointer.complete(self.seq, self._effects.digest)
+
+    def stop(self, last_seq: int) -> None:
+        """Let `run` return once everything up to `last_seq`, the end of the log, is committed."""
+        self._stop_at = last_seq
+        self._tail.rung.set()
+
+    async def _next(self) -> Sequence[Chunk]:
+        chunks = self._tail.read(self.seq, items_max=BATCH_ITEMS_MAX)
+        if not chunks:
+            self._tail.rung.clear()
+            chunks = await asyncio.to_thread(self._reader.read, self.seq, items_max=BATCH_ITEMS_MAX)
+        if not chunks and self._stop_at is None:
+            try:
+                async with asyncio.timeout(TICK_NS / SECOND_NS):
+                    await self._tail.rung.wait()
+            except TimeoutError:
+                pass
+        return chunks
+
+    async def _process(self, chunks: Sequence[Chunk]) -> None:
+        for number, chunk in enumerate(chunks):
+            if chunk.seq != self.seq + 1 and number == 0:
+                LogGap(self.seq, chunk.seq - self.seq - 1).emit()
+            await self._detect(chunk)
+            if len(self._effects.alerts) >= COMMIT_ALERTS_MAX:
+                await self._commit(chunk)
+        if self.seq < chunks[-1].last_seq:
+            await self._commit(chunks[-1])
+
+    async def _detect(self, chunk: Chunk) -> None:
+        wanted = self._detector.wanted(chunk)
+        if wanted:
+            await asyncio.to_thread(self._detector.prepare, wanted)
+        self._detector.begin(chunk, self._effects)
+        records = records_of(chunk)
+        since = time.perf_counter_ns()
+        for start in range(0, len(records), SLICE_ITEMS):
+            self._detector.feed(records[start : start + SLICE_ITEMS], self._effects)
+            if time.perf_counter_ns() - since > SLICE_NS:
+                await asyncio.sleep(0)
+                since = time.perf_counter_ns()
+
+    async def _commit(self, chunk: Chunk) -> None:
+        commit = self._effects.take(chunk.last_seq, chunk.arrival_ns)
+        await self._core.insist(self._core.core.commit_detect, commit)
+        self.seq, self.arrival_ns = chunk.last_seq, chunk.arrival_ns
+        if commit.alerts:
+            self.committed.set()

@@ -1,0 +1,243 @@
+"""Detection as a deterministic function of the intake log: chunks in, effects out.
+
+No clock, no I/O but the lookup of blobs that control records name. What it remembers is in its operators.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import msgspec
+from prometheus_client import Counter
+
+from detectors.engine import Engine
+from vedette.pipeline.control_record import OP_RULES, OP_SETTINGS, ControlRecord, decode_control
+from vedette.pipeline.document import build_document, encode_document
+from vedette.pipeline.examiner import Examiner
+from vedette.pipeline.rollup import RollUp
+from vedette.pipeline.rulesets import compile_rules
+from vedette.runtime.telemetry import OperationalEvent
+from vedette.schema.alert import AlertRevision
+from vedette.schema.errors import DecodeError
+from vedette.schema.event import Nature
+from vedette.schema.operator import KeyedState, Operator
+from vedette.schema.record import CONTROL_FORMAT, Record
+from vedette.schema.settings import DetectionSettings, SourceLabels, decode_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from vedette.journal.protocol import Chunk
+    from vedette.pipeline.effects import Effects
+    from vedette.pipeline.rollup import Emission
+    from vedette.schema.event import Decoder
+    from vedette.schema.record import Run
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionBug(OperationalEvent):
+    """Detection failed on a record in a way it should not; the record went to the dead letters."""
+
+    component = "pipeline.detect"
+    message = "a record broke detection; this is a bug, please report it with the dead letter"
+    level = logging.ERROR
+    metric: ClassVar[Counter] = Counter("vedette_detection_bugs_total", "Records that broke detection")
+    seq: int
+    source: str
+    error: str
+
+
+class InForce(msgspec.Struct):
+    """Hashes of the rule set and the settings in force."""
+
+    rules: str = ""
+    settings: str = ""
+
+
+class ControlOperator:
+    """Remembers which rules and settings are in force. Implements `vedette.schema.operator.Operator`."""
+
+    name = "control"
+    version = 1
+    _KEY = "in_force"
+
+    def __init__(self) -> None:
+        """Start with no rules and default settings."""
+        self.state: KeyedState[InForce] = KeyedState(InForce)
+
+    @property
+    def in_force(self) -> InForce:
+        """What is in force now."""
+        return self.state.get(self._KEY) or InForce()
+
+    def change(self, *, rules: str = "", settings: str = "") -> None:
+        """Put other rules or settings in force."""
+        current = self.state.get(self._KEY)
+        if current is None:
+            self.state.put(self._KEY, InForce(rules, settings))
+            return
+        self.state.touch(self._KEY)
+        current.rules = rules or current.rules
+        current.settings = settings or current.settings
+
+    def rebuild(self) -> None:
+        """Nothing is derived here; the detector looks at `in_force`."""
+
+
+class Detector:
+    """The composition of decoders, rules and operators. Fed with whole chunks in log order."""
+
+    def __init__(self, decoders: Mapping[str, Decoder], blob: Callable[[str], bytes | None]) -> None:
+        """Begin with no rules. `blob` returns what a control record names by its hash."""
+        self._decoders = decoders
+        self._blob = blob
+        self._engines: dict[str, Engine] = {"": Engine([], decoders)}
+        self.engine = self._engines[""]
+        self._examiner = Examiner(self.engine, decoders)
+        self._settings = DetectionSettings()
+        self._labels: dict[str, SourceLabels] = {}
+        self.control = ControlOperator()
+        self.rollup = RollUp(self._settings.rollup)
+
+    @property
+    def operators(self) -> tuple[Operator, ...]:
+        """All stateful parts, for checkpoints."""
+        return (self.control, self.rollup)
+
+    def restored(self) -> None:
+        """Put in force what the restored state says."""
+        for operator in self.operators:
+            operator.rebuild()
+        self.prepare([self.control.in_force.rules])
+        self._use(self.control.in_force)
+
+    # --- rule sets ----------------------------------------------------------------------------------------------------
+    def wanted(self, chunk: Chunk) -> list[str]:
+        """Name the rule sets that a chunk puts in force and that are not compiled yet."""
+        if not any(run.format == CONTROL_FORMAT for run in chunk.runs):
+            return []
+        controls = (_control(record) for record in records_of(chunk) if record.run.format == CONTROL_FORMAT)
+        return [control.hash for control in controls if control.op == OP_RULES and control.hash not in self._engines]
+
+    def prepare(self, hashes: Iterable[str]) -> None:
+        """Compile rule sets ahead of their control records; costly, made for a thread of its own.
+
+        Raises:
+            RuleError: a rule that was accepted once can't be used any more.
+        """
+        for digest in hashes:
+            if digest not in self._engines:
+                content = self._blob(digest)
+                assert content is not None, "a control record's blob is stored before it"
+                self._engines[digest] = compile_rules(content, self._decoders)
+
+    def adopt(self, digest: str, engine: Engine) -> None:
+        """Take a rule set that was compiled elsewhere, ahead of its control record."""
+        self._engines[digest] = engine
+
+    # --- the stream ---------------------------------------------------------------------------------------------------
+    def begin(self, chunk: Chunk, effects: Effects) -> None:
+        """Let arrival time go on to the chunk's; to be called once before its records are fed."""
+        self._emit(self.rollup.advance(chunk.arrival_ns), effects)
+
+    def feed(self, records: Iterable[Record], effects: Effects) -> None:
+        """Detect on some records of the chunk that was begun, in order."""
+        for record in records:
+            try:
+                self._feed(record, effects)
+            except DecodeError as error:
+                effects.count(record.run.source).dead_lettered += 1
+                effects.dead_letter(record, error.reason, error.detail)
+            except Exception as error:  # noqa: BLE001 - one poisonous record must not stop all detection for ever
+                DetectionBug(record.seq, record.run.source, repr(error)).emit()
+                effects.count(record.run.source).dead_lettered += 1
+                effects.dead_letter(record, "detection failed", type(error).__name__)
+
+    def _feed(self, record: Record, effects: Effects) -> None:
+        source = record.run.source
+        if record.run.format == CONTROL_FORMAT:
+            self._obey(_control(record))
+            return
+        examined = self._examiner.examine(record)
+        for match in examined.matches:
+            self._emit(self.rollup.add(match, self._labels_of(source)), effects)
+        for loss in examined.losses:
+            effects.lost(source, loss)
+        if examined.event is not None and examined.event.broken is not None:
+            raise examined.event.broken
+        if examined.nature is Nature.EMPTY:
+            effects.count(source).filtered += 1
+        else:
+            effects.count(source).processed += 1
+
+    def _obey(self, control: ControlRecord) -> None:
+        if control.op == OP_RULES:
+            self.prepare([control.hash])
+            self.control.change(rules=control.hash)
+        elif control.op == OP_SETTINGS:
+            self.control.change(settings=control.hash)
+        else:
+            return
+        self._use(self.control.in_force)
+
+    def _use(self, in_force: InForce) -> None:
+        self.engine = self._engines[in_force.rules]
+        self._engines = {"": self._engines[""], in_force.rules: self.engine}
+        self._examiner = Examiner(self.engine, self._decoders)
+        content = self._blob(in_force.settings) if in_force.settings else None
+        self._settings = decode_settings(content) if content else DetectionSettings()
+        self._labels = {}
+        self.rollup.settings = self._settings.rollup
+
+    def _labels_of(self, source: str) -> SourceLabels:
+        labels = self._labels.get(source)
+        if labels is None:
+            labels = self._labels[source] = self._settings.of(source)
+        return labels
+
+    def _emit(self, emissions: list[Emission], effects: Effects) -> None:
+        for alert, activity, arrival_ns in emissions:
+            generation = effects.generation
+            document = b""
+            if not effects.rebuilding:
+                document = encode_document(
+                    build_document(alert, generation=generation, activity=activity, now_ns=arrival_ns)
+                )
+            effects.alert(
+                AlertRevision(
+                    alert.alert_id,
+                    generation,
+                    alert.revision,
+                    alert.opened_ns,
+                    str(alert.rule.level),
+                    alert.rule.rule_id,
+                    document,
+                )
+            )
+
+
+def records_of(chunk: Chunk) -> list[Record]:
+    """Number the records of a chunk."""
+    records: list[Record] = []
+    seq, at = chunk.seq, 0
+    for run in chunk.runs:
+        records += _records_of_run(chunk, run, seq + at, at)
+        at += run.count
+    return records
+
+
+def _records_of_run(chunk: Chunk, run: Run, seq: int, at: int) -> list[Record]:
+    arrival_ns, first, step = chunk.arrival_ns, run.record, 1 if run.origin else 0
+    return [
+        Record(seq + number, arrival_ns, payload, run, first + step * number)
+        for number, payload in enumerate(chunk.items[at : at + run.count])
+    ]
+
+
+def _control(record: Record) -> ControlRecord:
+    try:
+        return decode_control(record.payload)
+    except msgspec.MsgspecError as error:
+        raise DecodeError("broken control record", str(error)) from error
