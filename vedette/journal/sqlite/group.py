@@ -107,7 +107,8 @@ class Group:
             if size > CHUNK_BYTES_MAX and (count or self._items):
                 break
             count += 1
-        self._bytes = size if count == min(room, len(items) - at) else CHUNK_BYTES_MAX
+        full = count < min(room, len(items) - at)
+        self._bytes = CHUNK_BYTES_MAX + 1 if full else size
         return count
 
     def _append(self, run: Run, items: list[bytes], digests: list[bytes], record: int) -> None:

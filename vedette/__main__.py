@@ -1,0 +1,5 @@
+"""`python -m vedette` is the command `vedette`."""
+
+from vedette.app.cli import main
+
+main()
