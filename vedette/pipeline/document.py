@@ -145,16 +145,19 @@ def _unmapped(state: AlertState, subject: Subject, generation: int, now_ns: int)
         "rule": _rule(state.rule),
         "dedup_values": clip_texts(state.dedup_values, LIST_ITEMS_MAX),
         "facts": subject.plain,
-        "workload": {
-            "kind": subject.workload_kind,
-            "name": subject.workload,
-            "namespace": facts.namespace if subject.workload else "",
-            "inferred": subject.inferred,
-        },
+        "workload": _workload(subject),
         "explanation": [_clause(clause) for clause in state.clauses[:CLAUSES_MAX]],
         "incomplete": facts.incomplete,
         "cut": subject.cut,
     }
+
+
+def _workload(subject: Subject) -> dict[str, Any]:
+    workload = subject.workload
+    if workload is None:
+        return {"kind": "", "name": "", "namespace": "", "inferred": False}
+    namespace = subject.facts.namespace
+    return {"kind": workload.kind, "name": workload.name, "namespace": namespace, "inferred": workload.inferred}
 
 
 def _rule(rule: RuleInfo) -> dict[str, Any]:

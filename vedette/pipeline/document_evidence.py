@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from vedette.pipeline.document_names import parse_image
+from collector.enrichers.images import parse_image
 from vedette.pipeline.document_subject import LIST_ITEMS_MAX
 from vedette.schema.text import clip_text, clip_texts
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from vedette.pipeline.document_names import owner_of_pod, parse_image
+from collector.enrichers.images import parse_image
+from collector.enrichers.workload import Workload, workload_of
 from vedette.schema.event import Facts
 from vedette.schema.limits import TEXT_CHARS_MAX
 from vedette.schema.text import clip_text, clip_texts
@@ -21,26 +22,19 @@ LIST_ITEMS_MAX: Final = 32
 class Subject(NamedTuple):
     """The facts of the opening finding as a document may carry them, and what follows from them.
 
-    `cut`: names of the facts that were shortened. `inferred`: the workload was guessed from the pod's name.
+    `cut`: names of the facts that were shortened.
     """
 
     facts: Facts
     plain: dict[str, Any]
     cut: list[str]
-    workload_kind: str
-    workload: str
-    inferred: bool
+    workload: Workload | None
 
 
 def subject_of(state: AlertState) -> Subject:
     """Bound the facts of an alert's opening finding, and name the workload."""
     facts, plain, cut = _bounded(state.facts)
-    if facts.workload or not facts.pod:
-        return Subject(facts, plain, cut, facts.workload_kind, facts.workload, inferred=False)
-    owner = owner_of_pod(facts.pod)
-    if owner is None:
-        return Subject(facts, plain, cut, "", "", inferred=False)
-    return Subject(facts, plain, cut, owner.kind, owner.name, inferred=True)
+    return Subject(facts, plain, cut, workload_of(facts))
 
 
 def resources(subject: Subject, cluster: str) -> list[dict[str, Any]]:
@@ -60,8 +54,8 @@ def resources(subject: Subject, cluster: str) -> list[dict[str, Any]]:
         found.append(container)
     found += [_image(reference) for reference in facts.images]
     if subject.workload:
-        workload = _resource(subject.workload_kind or "workload", subject.workload, facts.namespace)
-        workload["data"] = {"inferred": subject.inferred}
+        workload = _resource(subject.workload.kind or "workload", subject.workload.name, facts.namespace)
+        workload["data"] = {"inferred": subject.workload.inferred}
         found.append(workload)
     names = (("namespace", facts.namespace), ("node", facts.node), ("cluster", cluster))
     return found + [{"type": kind, "name": name} for kind, name in names if name]
