@@ -3,4 +3,28 @@
 A sink delivers a batch or raises `TransientError` (try again, perhaps later) or `PermanentError` (set this one
 aside); the pipeline owns retries, order and acknowledgement. Delivery is at least once, so every sink sends a stable
 identifier that lets its destination drop a repeat. Sinks are strangers to each other.
+
+A new sink is a module here, a line in `SINKS`, a page in docs/sinks, and a row in the contract tests.
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from sinks.stdout import StdoutSettings, StdoutSink
+from sinks.store import StoreSettings, StoreSink
+from vedette.runtime.sink import Sink
+from vedette.runtime.sink_context import SinkContext
+
+SinkFactory = Callable[[str, Any, SinkContext], Sink]
+"""`(name, settings, context) -> Sink`: `settings` is an instance of the class that stands beside the factory. Making a
+sink opens nothing and never fails."""
+
+SINKS: Final[dict[str, tuple[type[BaseModel], SinkFactory]]] = {
+    "stdout": (StdoutSettings, StdoutSink),
+    "store": (StoreSettings, StoreSink),
+}
+"""Every kind of sink by its configuration key."""
