@@ -18,7 +18,7 @@ from collector.decoders._common.json_decode import content_id, excerpt, loads_ob
 from collector.decoders._common.json_split import split_json
 from collector.decoders._common.lines import BOM, SPACE, numbered_lines
 from collector.decoders._common.timestamps import TIME_NS_MAX
-from collector.decoders._common.values import INTEGER_DIGITS_MAX, text, whole
+from collector.decoders._common.values import text, whole
 from vedette.schema.errors import DecodeError
 from vedette.schema.event import Document, Facts, LogSource, Loss, Nature
 from vedette.schema.limits import ITEM_BYTES_MAX, SECOND_NS
@@ -71,6 +71,8 @@ _PROTOCOLS: Final = {
     132: "sctp",
 }
 """IANA protocol numbers that turn up in clouds; others are given as their number."""
+_DIGITS_MAX: Final = 18
+"""Digits of a number: always below 2^63, which stores keep exact."""
 _PORT_MAX: Final = 65_535
 _BYTES_MAX: Final = 2**63 - 1
 
@@ -189,7 +191,7 @@ def _header(line: bytes) -> str | None:
 
     AWS adds fields: most of the names must be known, all must look like names.
     """
-    first = line.lstrip(b"${")[:1]
+    first = line.lstrip(b'"${')[:1]
     if not first.isalpha() or len(line) > _HEADER_BYTES_MAX:
         return None
     names = _names(line.decode("ascii", "replace"))
@@ -210,7 +212,7 @@ _HEADER_SIGNS: Final = str.maketrans("_", "-", '${}"')
 
 def _columns(line: str) -> list[str]:
     """What stands between spaces, or between commas where there are any."""
-    return [column.strip() for column in line.split(",")] if "," in line else line.split()
+    return [column.strip(' "') for column in line.split(",")] if "," in line else line.split()
 
 
 @lru_cache(maxsize=64)
@@ -236,7 +238,7 @@ def _from_line(payload: bytes, context: str) -> Document:
     doc: Document = dict(zip(names, columns, strict=True))
     for name in integers:
         value = doc[name]
-        if value.isdigit() and len(value) <= INTEGER_DIGITS_MAX:
+        if value.isdigit() and len(value) <= _DIGITS_MAX:
             doc[name] = int(value)
         elif value != "-":
             raise DecodeError("not a number", f"column {name} holds {value[:40]!r}; is the order of fields right?")
@@ -263,7 +265,7 @@ def _canonical(key: str) -> str:
 def _value(name: str, value: Any) -> Any:
     """Numbers as such, though JSON has them as strings; what is of no expected type stays as it is."""
     if name in _INTEGERS and isinstance(value, str) and value.isascii() and value.isdigit():
-        return int(value) if len(value) <= INTEGER_DIGITS_MAX else value
+        return int(value) if len(value) <= _DIGITS_MAX else value
     return value
 
 

@@ -31,6 +31,7 @@ _WORKLOADS: Final = {
     "replicationcontrollers": "ReplicationController",
     "statefulsets": "StatefulSet",
 }
+_STREAMS: Final = ("/exec", "/attach")
 _CONTAINERS: Final = ("initContainers", "containers", "ephemeralContainers")
 _QUERY_CHARS_MAX: Final = 8 * TEXT_CHARS_MAX
 """Of a request URI: a command's first TEXT_CHARS_MAX characters, percent-encoded at worst."""
@@ -132,15 +133,19 @@ def _patched_images(patch: Any) -> Iterator[str]:
 
 
 def _add_command(facts: Facts, uri: str) -> None:
-    """The command line of an exec: repeated `command=`, percent-encoded; joined by spaces as process listings do."""
-    if "/exec" not in uri and "/attach" not in uri:
+    """The command line of an exec: repeated `command=`, percent-encoded; joined by spaces as process listings do.
+
+    The path and the names of parameters may be percent-encoded too, so the path is asked only where there is no object.
+    """
+    if not facts.resource.endswith(_STREAMS) and not uri.partition("?")[0].endswith(_STREAMS):
         return
     words: list[str] = []
     for part in uri.partition("?")[2].split("&"):
         key, _, value = part.partition("=")
-        if key == "command":
+        name = unquote_plus(key)
+        if name == "command":
             words.append(unquote_plus(value))
-        elif key == "container":
+        elif name == "container":
             facts.container = text(unquote_plus(value))
     facts.command = text(" ".join(words))
 

@@ -35,8 +35,8 @@ def rfc3339_ns(value: object) -> int:
     if len(value) == _MICROSECONDS_LENGTH and value[26] == "Z" and value[19] == ".":  # Kubernetes' form
         digits = value[17:19] + value[20:26]
         minute_ns = _minute_ns(value[:17])
-        if minute_ns and digits.isascii() and digits.isdigit():
-            return min(minute_ns + int(digits) * 1_000, TIME_NS_MAX)
+        if minute_ns is not None and digits.isascii() and digits.isdigit():
+            return _clamped(minute_ns + int(digits) * 1_000)
     return _any_form_ns(value)
 
 
@@ -45,20 +45,26 @@ def _any_form_ns(value: str) -> int:
     if match is None:
         return 0
     minute, seconds, fraction, sign, hours, minutes = match.groups()
+    minute_ns = _minute_ns(minute)
+    if minute_ns is None:
+        return 0
     offset_s = (int(hours) * 3600 + int(minutes) * 60) * (-1 if sign == "-" else 1) if sign else 0
     fraction_ns = int(fraction[:9].ljust(9, "0")) if fraction else 0
-    time_ns = _minute_ns(minute) + (int(seconds) - offset_s) * SECOND_NS + fraction_ns
-    return max(0, min(time_ns, TIME_NS_MAX)) if _minute_ns(minute) else 0
+    return _clamped(minute_ns + (int(seconds) - offset_s) * SECOND_NS + fraction_ns)
+
+
+def _clamped(time_ns: int) -> int:
+    return max(0, min(time_ns, TIME_NS_MAX))
 
 
 @lru_cache(maxsize=1024)
-def _minute_ns(prefix: str) -> int:
-    """Nanoseconds at `YYYY-MM-DDTHH:MM:`; 0 where there is no such minute, or before 1970."""
+def _minute_ns(prefix: str) -> int | None:
+    """Nanoseconds at `YYYY-MM-DDTHH:MM:`, negative before 1970; None where there is no such minute."""
     if not _FORM.fullmatch(prefix + "00"):
-        return 0
+        return None
     try:
         day = date(int(prefix[:4]), int(prefix[5:7]), int(prefix[8:10])).toordinal() - _EPOCH_DAY
     except ValueError:  # month 13, 30 February, year 0
-        return 0
+        return None
     hour, minute = int(prefix[11:13]), int(prefix[14:16])
-    return max(0, ((day * 24 + hour) * 60 + minute) * 60 * SECOND_NS) if hour < 24 and minute < 60 else 0  # noqa: PLR2004
+    return ((day * 24 + hour) * 60 + minute) * 60 * SECOND_NS if hour < 24 and minute < 60 else None  # noqa: PLR2004

@@ -12,8 +12,8 @@ from vedette.schema.limits import TEXT_CHARS_MAX
 
 TEXTS_MAX: Final = 32
 """Elements of a list taken into facts (groups, source addresses, images): people have a handful, attackers choose."""
-INTEGER_DIGITS_MAX: Final = 18
-"""Digits of a number read from text: always below 2^63, the longest that every store and JSON writer keeps exact."""
+_DIGITS_MAX: Final = 19
+"""Digits of a number read from text: enough for nanoseconds since the epoch and all of 63 bits."""
 
 _NOTHING: Final[dict[str, Any]] = {}
 
@@ -46,6 +46,6 @@ def last_texts(value: object) -> tuple[str, ...]:
 
 def whole(value: object, highest: int) -> int:
     """A whole number from 0 to `highest`, given as such or as decimal digits; 0 for all else."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= INTEGER_DIGITS_MAX:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _DIGITS_MAX:
         value = int(value)
     return value if type(value) is int and 0 <= value <= highest else 0
