@@ -122,7 +122,7 @@ def test_falco_alerts(shared: Path) -> None:
     assert len(every) > 20
     for found, (item, doc) in zip(every, records(FALCO, b"\n".join(map(orjson.dumps, every))), strict=True):
         assert doc.items() >= found.items()
-        assert len(str(FALCO.time_ns(doc))) == 19
+        assert FALCO.time_ns(doc) > 0
         assert FALCO.uid(item, doc)
         internal = FALCO.nature(doc) is Nature.HEALTH
         assert internal == found["rule"].startswith("Falco internal")
