@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model, model_validator
 
-from vedette.app.registries import SINKS, SOURCES
+from collector.sources import SOURCES
+from sinks import SINKS
 from vedette.journal.sqlite import Retention
 from vedette.pipeline.deliver import DeliveryPolicy
 from vedette.schema.level import Level

@@ -1,0 +1,126 @@
+"""`vedette scan`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter
+
+from vedette.app.exit_status import ExitStatus
+from vedette.app.terminal import Flag, Format, say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    from vedette.app.scan import Scan
+
+app = App(
+    name="scan",
+    usage="Usage: vedette scan [OPTIONS] FILE...",
+    help_epilogue="""Examples:
+  vedette scan audit.log
+  vedette scan --rules ./my-rules --no-default-rules audit.log.1.gz audit.log
+  kubectl logs -n falco ds/falco | vedette scan --source falco --format json - | jq -r .rule
+
+Exit status: 0 scanned, whatever was found, also where records could not be used; 1 a file could not be read, or not \
+to its end (the others were scanned); 2 the call or a rule is wrong, nothing was scanned.""",
+)
+
+
+@app.default
+def scan(
+    files: Annotated[
+        list[str],
+        Parameter(
+            name="FILE",
+            allow_leading_hyphen=True,
+            help="Files of records, one a line or as one JSON document; plain, gzip or zstd; `-` is standard input.",
+        ),
+    ],
+    /,
+    *,
+    rules: Annotated[
+        list[Path] | None,
+        Parameter(name="--rules", negative="", help="File or folder of Sigma rules; can be given several times."),
+    ] = None,
+    no_default_rules: Annotated[Flag, Parameter(help="Leave the shipped rules out.")] = False,
+    source: Annotated[
+        str | None,
+        Parameter(
+            help="Format of the files, such as kube_audit, falco or vpc_flow. Default: each file's beginning tells."
+        ),
+    ] = None,
+    alerts: Annotated[Flag, Parameter(help="Roll findings up, and write alerts (OCSF documents) instead.")] = False,
+    format: Format = "table",  # noqa: A002 - the name of the option
+) -> int:
+    """Look through files for what the rules detect.
+
+    Needs no configuration, no data folder and no running agent. Several files are merged by the time of their events. \
+A record that can't be used is reported on standard error as file:record: reason, and the scan goes on.
+    """
+    from vedette.app.scan import Scan, check_arguments, make_scanner  # noqa: PLC0415 - keeps the start fast
+
+    check_arguments(files, source)
+    scanner = make_scanner(rules or [], default_rules=not no_default_rules)
+    with _progress(files) as advance:
+        scanned = Scan(scanner, complain=say, advance=advance)
+        found = _put_all(scanned, files, source, alerts=alerts, as_json=format == "json")
+    _summarise(scanned, found, "alerts" if alerts else "findings")
+    return ExitStatus.FOUND if scanned.bad_files else ExitStatus.OK
+
+
+def _put_all(scanned: Scan, files: Sequence[str], source: str | None, *, alerts: bool, as_json: bool) -> Counter[str]:
+    """Write everything that is found; return how many of each level."""
+    from vedette.app.scan_output import put_alert, put_finding  # noqa: PLC0415 - keeps the start fast
+
+    found = Counter[str]()
+    for hit in scanned.hits(files, source):
+        if alerts:
+            for document in scanned.scanner.add(hit.matches):
+                put_alert(document, as_json=as_json)
+                found[document["severity"].lower()] += 1
+            continue
+        for match in hit.matches:
+            put_finding(match, as_json=as_json)
+            found[match.rule.level.value] += 1
+    for document in scanned.scanner.finish():
+        put_alert(document, as_json=as_json)
+        found[document["severity"].lower()] += 1
+    return found
+
+
+def _summarise(scanned: Scan, found: Counter[str], what: str) -> None:
+    order = ("critical", "high", "medium", "low", "informational")
+    levels = ", ".join(f"{found[level]} {level}" for level in order if found[level])
+    say(f"{found.total()} {what}{f' ({levels})' if levels else ''} in {scanned.records} records")
+    if scanned.bad_records:
+        say(f"{scanned.bad_records} records could not be used (see above)")
+    if scanned.bad_files:
+        say(f"{scanned.bad_files} files could not be read, or not to their end (see above)")
+
+
+@contextlib.contextmanager
+def _progress(files: Sequence[str]) -> Generator[Callable[[str, int], None]]:
+    """Show how far the scan is, where standard error is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _file, _bytes: None
+        return
+    from rich.console import Console  # noqa: PLC0415 - keeps the start fast
+    from rich.progress import Progress  # noqa: PLC0415
+
+    sizes = {file: os.path.getsize(file) for file in files if os.path.isfile(file)}  # noqa: PTH113, PTH202
+    console = Console(stderr=True, markup=False, highlight=False, emoji=False)
+    with Progress(console=console, transient=True, redirect_stdout=sys.stdout.isatty()) as bar:
+        task = bar.add_task("scanning", total=sum(sizes.values()) if len(sizes) == len(files) else None)
+        read: dict[str, int] = {}
+
+        def advance(file: str, count: int) -> None:
+            bar.advance(task, count - read.get(file, 0))
+            read[file] = count
+
+        yield advance

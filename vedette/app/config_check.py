@@ -1,0 +1,51 @@
+"""Checks what a configuration names, beyond its own keys: rules, packs, formats."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from collector.decoders import DECODERS
+from detectors.engine import Engine
+from detectors.sigma import load_rules
+from vedette.app.wiring import build_sources, read_rules
+from vedette.schema.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from detectors.rule import Rule, RuleText
+    from vedette.app.config import Config
+    from vedette.runtime.parcel import Intake
+
+
+class Checked(NamedTuple):
+    """What was found: how many rules, and which of them can never match, with the reason."""
+
+    rules: int
+    dead: list[tuple[str, str]]
+
+
+def check_config(config: Config) -> Checked:
+    """Make all that `run` would make before it opens anything.
+
+    Raises:
+        ConfigError: a pack, a path or a format is not there, or rules can't be used.
+        RuleError: a file of rules can't be read as text.
+    """
+    # Sources keep the door to intake for later: nothing is started here.
+    build_sources(config, cast("Intake", None), DECODERS)
+    rules = usable_rules(read_rules(config.rules))
+    dead = Engine(rules, DECODERS).dead
+    return Checked(len(rules), [(f"{rule.info.pack}: {rule.info.title}", reason) for rule, reason in dead])
+
+
+def usable_rules(texts: Iterable[RuleText]) -> tuple[Rule, ...]:
+    """Load rules, all or nothing.
+
+    Raises:
+        ConfigError: some can't be used; a line for each.
+    """
+    loaded = load_rules(texts)
+    if loaded.errors:
+        raise ConfigError("\n".join(map(str, loaded.errors)))
+    return loaded.rules
