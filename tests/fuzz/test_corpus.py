@@ -1,0 +1,24 @@
+"""What fuzzing has found stays tried: every input of the corpus, in every run of the tests."""
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collector.decoders import DECODERS
+
+HARNESS: dict[str, Any] = runpy.run_path(str(Path(__file__).with_name("harness.py")))
+INPUTS = [path for name in DECODERS for path in sorted((HARNESS["CORPUS"] / name).iterdir())]
+
+
+@pytest.mark.parametrize("path", INPUTS, ids=lambda path: f"{path.parent.name}-{path.name}")
+def test_an_input_of_the_corpus(path: Path) -> None:
+    HARNESS["try_out"](*HARNESS["imports"](DECODERS[path.parent.name]), path.read_bytes())
+    HARNESS["check_time"](DECODERS[path.parent.name], path.read_bytes())
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_every_decoder_has_a_target_and_seeds(name: str) -> None:
+    assert Path(__file__).with_name(f"fuzz_{name}.py").is_file()
+    assert sum(path.parent.name == name for path in INPUTS) >= 5
