@@ -52,13 +52,14 @@ class Finder:
 
     def unreadable(self, path: str, error: str) -> None:
         """Report a path that can't be read, unless that was said already."""
-        if path not in self._reported:
-            self._reported.add(path)
-            FileUnreadable(self._source, displayed(path), error).emit()
+        shown = displayed(path)
+        if shown not in self._reported:
+            self._reported.add(shown)
+            FileUnreadable(self._source, shown, error).emit()
 
     def readable(self, path: str) -> None:
         """Note that a path could be read."""
-        self._reported.discard(path)
+        self._reported.discard(displayed(path))
 
     def _paths(self, pattern: str) -> Iterator[str]:
         """A path that exists is meant as it is, even with brackets in its name."""

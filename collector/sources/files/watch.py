@@ -35,6 +35,8 @@ ROUND_BYTES: Final = 8 * MIB
 """What one round of turns hands on at most (plus one block): bounds memory however many files there are."""
 FILES_OPEN_MAX: Final = 512
 """Files held open; half of the usual limit of 1024 descriptors. Beyond it the quietest are closed until they change."""
+ARCHIVES_OPEN_MAX: Final = 8
+"""Compressed files read at the same time: each holds some MiB of unpacked bytes and its window."""
 STARTED: Final = ""
 """The partition that says that a source with `start_at: end` has run before."""
 
@@ -66,9 +68,9 @@ class Watch:
         self._clock = clock
         self._marks = self._understood(positions)
         self._copies = Copies(settings.rotate_wait_s if settings.follow else 0.0)
-        for mark in self._marks.values():
+        for partition, mark in self._marks.items():
             if mark.former:
-                self._copies.replaced(mark.former)
+                self._copies.replaced(partition, mark.former)
         self._skip_first = settings.start_at == "end" and not positions
         self._tails: dict[str, Tail] = {}
         self._found: dict[str, Found] | None = None
@@ -81,14 +83,14 @@ class Watch:
         """Look for files if that is due, and read one block of each that has something new, in fair turns."""
         with self._lock:
             now_s = self._clock()
-            if now_s >= self._look_due_s:
+            if now_s >= self._look_due_s or not self._settings.follow:
                 self._look_due_s = now_s + self._settings.poll_interval_s
                 self._look(now_s)
             stretches = list(self._to_commit)
             self._to_commit.clear()
             busy = self._take_turns(now_s, stretches)
             once = not self._settings.follow
-            left = self._tails or any(key not in self._finished for key in self._found or {})
+            left = self._tails or self._found is None or any(key not in self._finished for key in self._found)
             return Round(stretches, busy or (once and bool(left)), once and not left)
 
     def look(self) -> bool:
@@ -117,6 +119,7 @@ class Watch:
     def _look(self, now_s: float) -> None:
         if self._settings.follow or self._found is None:
             self._found = self.finder.find()
+            self._copies.forget_all_but(self._found)
         found = self._found
         for key, tail in self._tails.items():
             if key in found:
@@ -124,14 +127,19 @@ class Watch:
             elif not tail.gone:
                 tail.gone, tail.changed_s = True, now_s
         self._finished = {key: signature for key, signature in self._finished.items() if key in found}
-        self._copies.forget_all_but(found)
         for key, file in found.items():
-            signature = file.status.st_size, file.status.st_mtime_ns
-            if key not in self._tails and self._finished.get(key) != signature and self._make_room():
+            if key not in self._tails and self._is_due(key, file, now_s) and self._make_room():
                 self._open(key, file, now_s)
         if self._skip_first:
             self._skip_first = False
             self._to_commit.append(Stretch(STARTED, Mark(""), [], []))
+
+    def _is_due(self, key: str, file: Found, now_s: float) -> bool:
+        """Whether there is a point in opening a file: not if it was finished, or waits for another to be."""
+        status = file.status
+        if self._finished.get(key) == (status.st_size, status.st_mtime_ns):
+            return False
+        return not self._copies.must_wait(key, status.st_size, self._tails, now_s)
 
     def _make_room(self) -> bool:
         """Close the quietest file if too many are open; whether there is room for one more."""
@@ -157,6 +165,8 @@ class Watch:
             status = os.fstat(descriptor)
             if identity(status) == key and stat.S_ISREG(status.st_mode):
                 kept = self._begin(key, Found(file.path, status), descriptor, now_s)
+            elif not self._settings.follow:
+                self._found = None  # Another file bears the name by now: look again.
         except OSError as error:
             self._failed(key, file, error)
         finally:
@@ -176,7 +186,8 @@ class Watch:
             if not self._settings.follow:
                 self._finished[key] = file.status.st_size, file.status.st_mtime_ns
             return False
-        self.finder.readable(file.path)
+        if content.packed and sum(tail.content.packed for tail in self._tails.values()) >= ARCHIVES_OPEN_MAX:
+            return False
         tail = Tail(self._source, key, displayed(file.path), descriptor, content)
         tail.begin(self._settings.context)
         reason = self._place(tail, file, now_s)
@@ -199,13 +210,13 @@ class Watch:
                 tail.begin(self._settings.context, mark, before)
                 return "done" if mark.packed_bytes == file.status.st_size > 0 else "resumed"
             tail.former = msgspec.structs.replace(self._marks.pop(tail.partition), former=None)
-            self._copies.replaced(tail.former)
+            self._copies.replaced(tail.partition, tail.former)
             if mark.path == tail.path:
                 FileReplaced(self._source, tail.path, mark.offset, 0).emit()
         elif self._skip_first:
             return self._skip(tail, file)
         known = [
-            Copy(mark, alive=key in self._tails, gone=key not in (self._found or {}))
+            Copy(key, mark, alive=key in self._tails, gone=key not in (self._found or {}))
             for key, mark in self._marks.items()
             if key != tail.partition
         ]
@@ -244,6 +255,7 @@ class Watch:
                 self.finder.unreadable(tail.path, error.strerror or str(error))
                 self._drop(tail)
                 continue
+            self.finder.readable(tail.path)
             if stretch is None:
                 continue
             busy = True
@@ -265,7 +277,7 @@ class Watch:
         if stretch is None and over:
             stretch = tail.read(self._decoder, final=True)
         if tail.former is not former and tail.former:
-            self._copies.replaced(tail.former)
+            self._copies.replaced(tail.partition, tail.former)
             self._marks[tail.partition] = tail.mark()
         if stretch is None and over and (tail.gone or tail.content.packed or not self._settings.follow):
             self._finish(tail)
@@ -286,6 +298,7 @@ class Watch:
         FileFinished(self._source, tail.path, tail.place.record - 1).emit()
         self._finished[tail.partition] = tail.signature or (0, 0)
         self._drop(tail)
+        self._look_due_s = 0.0  # Others may have waited for it.
 
     def _drop(self, tail: Tail) -> None:
         tail.close()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 import zstandard
 
+from collector.sources.files import content
 from collector.sources.files import watch as watch_module
 from vedette.schema.limits import ITEM_BYTES_MAX
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from collector.sources.files.content import Content
     from tests.collector.sources.files.conftest import Reading
 
     Make = Callable[..., Reading]
@@ -466,3 +468,53 @@ def test_reading_once_takes_last_lines_as_they_are_and_ends(tmp_path: Path, read
     r.restart().settle()
     assert r.take() == []
     assert r.watch.round().over
+
+
+def test_many_archives_are_read_a_few_at_a_time(tmp_path: Path, reading: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch_module, "ARCHIVES_OPEN_MAX", 2)
+    for number in range(7):
+        (tmp_path / f"{number}.log.gz").write_bytes(gzip.compress(b"%d\n" % number))
+    assert reading(follow=False).settle().items == [b"%d" % number for number in range(7)]
+    r = reading()
+    for _ in range(5):
+        r.settle()
+    assert r.items == [b"%d" % number for number in range(7)]
+
+
+def test_an_archive_that_waits_is_not_unpacked_again_and_again(
+    tmp_path: Path, reading: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = append(tmp_path / "x.log", b"1\n2\n")
+    r = reading().settle()
+    (tmp_path / "x.log.1.gz").write_bytes(gzip.compress(log.read_bytes()))
+    log.unlink()
+    opened = 0
+    real_open = content.open_content
+
+    def count(descriptor: int, path: str) -> Content | None:
+        nonlocal opened
+        opened += 1
+        return real_open(descriptor, path)
+
+    monkeypatch.setattr(watch_module, "open_content", count)
+    for _ in range(20):
+        r.settle()
+    assert opened == 1
+    assert r.wait_out().settle().take() == [b"1", b"2"]
+    assert opened == 2
+
+
+def test_a_file_exchanged_while_it_is_opened_is_found_again(
+    tmp_path: Path, reading: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = append(tmp_path / "x.log", b"1\n")
+    real_open = os.open
+
+    def exchange(path: str, flags: int) -> int:
+        monkeypatch.setattr(os, "open", real_open)
+        log.rename(tmp_path / "x.log.1")
+        append(log, b"2\n")
+        return real_open(path, flags)
+
+    monkeypatch.setattr(os, "open", exchange)
+    assert sorted(reading(follow=False).settle().take()) == [b"1", b"2"]
