@@ -35,20 +35,20 @@ class DuplicateTable:
 
     def add(self, digest: bytes, arrival_ns: int) -> bool:
         """Remember a record; False if it is known already."""
+        self._advance(arrival_ns)
         if digest in self._young or digest in self._old:
             return False
-        full = len(self._young) >= self._generation_max
-        if full or arrival_ns - self._young_since_ns > self._horizon_ns:
-            self._turn(arrival_ns, early=full)
+        if len(self._young) >= self._generation_max:
+            self.shortened += bool(self._old)
+            self._old, self._young, self._young_since_ns = self._young, set(), arrival_ns
         self._young.add(digest)
         return True
 
     def add_all(self, digests: list[bytes], arrival_ns: int) -> bool:
         """Remember records that are all new, and true; or do nothing, and false: then `add` them one by one."""
+        self._advance(arrival_ns)
         fresh = set(digests)
-        room = len(self._young) + len(digests) <= self._generation_max
-        in_time = arrival_ns - self._young_since_ns <= self._horizon_ns
-        if not (room and in_time and len(fresh) == len(digests)):
+        if len(fresh) < len(digests) or len(self._young) + len(digests) > self._generation_max:
             return False
         if not (fresh.isdisjoint(self._young) and fresh.isdisjoint(self._old)):
             return False
@@ -60,10 +60,13 @@ class DuplicateTable:
         self._young.difference_update(digests)
         self._old.difference_update(digests)
 
-    def _turn(self, arrival_ns: int, *, early: bool) -> None:
-        lapsed = arrival_ns - self._young_since_ns > 2 * self._horizon_ns
-        if early and arrival_ns - self._young_since_ns <= self._horizon_ns and self._old:
-            self.shortened += 1
-        self._old = set() if lapsed else self._young
-        self._young = set()
-        self._young_since_ns = arrival_ns
+    def _advance(self, arrival_ns: int) -> None:
+        """Forget what is too old. Known records do so as well: else one that repeats for ever is dropped for ever."""
+        age_ns = arrival_ns - self._young_since_ns
+        if age_ns > 2 * self._horizon_ns:
+            self._old, self._young, self._young_since_ns = set(), set(), arrival_ns
+        elif age_ns > self._horizon_ns:
+            self._old, self._young = self._young, set()
+            self._young_since_ns += (
+                self._horizon_ns
+            )  # not to `arrival_ns`: the old would live up to three times as long
