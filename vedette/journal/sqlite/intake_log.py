@@ -1,7 +1,8 @@
 """The writer of the intake log: group commit, push duplicates, rotation, retention.
 
-A group of submissions becomes one transaction of the current segment. When that fails, the segment is opened again and
-everything that was in memory is read back, so that memory never claims what the disk does not hold.
+A group of submissions becomes one transaction of the current segment. After a failed sync nobody knows what the end of
+the file holds. The connection still knows what it held before, so it stays open until the next segment took over from
+there; readers take nothing from a segment that lies beyond the beginning of the next, so what failed can't come back.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from vedette.journal.sqlite import segment
 from vedette.journal.sqlite.connection import Storage, transaction, translated
 from vedette.journal.sqlite.duplicates import DIGEST_BYTES, DuplicateTable
 from vedette.journal.sqlite.group import Group
-from vedette.journal.sqlite.intake_reader import SqliteIntakeReader, segment_paths
+from vedette.journal.sqlite.intake_reader import SqliteIntakeReader, segment_paths, segments
 from vedette.journal.sqlite.open_segment import OpenSegment, remove_segment
 from vedette.schema.errors import VedetteError
 from vedette.schema.limits import DEDUP_HORIZON_NS, MIB, SECOND_NS
@@ -126,13 +127,13 @@ class SqliteIntakeLog(SqliteIntakeReader):
         current = group.segment
         try:
             with transaction(current.connection, current.path):
-                current.write(group, self._codec, blobs)
+                size = current.write(group, self._codec, blobs)
         except BaseException as error:
-            # After a failed sync nobody knows what the file holds: what follows goes into a segment of its own.
-            self._damaged_tail = isinstance(error.__cause__, apsw.IOError)
-            self._abandon()
+            self._damaged_tail |= isinstance(error.__cause__, apsw.IOError)
+            if current.connection.in_transaction:
+                self._abandon()
             raise
-        current.committed(group)
+        current.committed(group, size)
 
     def _table(self, source: str) -> DuplicateTable:
         table = self._duplicates.get(source)
@@ -155,7 +156,12 @@ class SqliteIntakeLog(SqliteIntakeReader):
     def _rotate(self, current: OpenSegment, now_ns: int) -> OpenSegment:
         if current.last_seq < current.first_seq:
             return current
-        fresh = OpenSegment.create(self._folder, self._writer_storage, current, now_ns)
+        try:
+            carried = current.carried()
+        except VedetteError:
+            self._abandon()  # not even readable: only opening it again may help
+            raise
+        fresh = OpenSegment.create(self._folder, self._writer_storage, now_ns, current, carried)
         with contextlib.suppress(VedetteError), translated(current.path):
             current.connection.close()
         self._segment, self._damaged_tail = fresh, False
@@ -163,18 +169,16 @@ class SqliteIntakeLog(SqliteIntakeReader):
 
     def _reopen(self, now_ns: int) -> OpenSegment:
         """Open the newest complete segment and read everything back that is kept in memory."""
-        self._segment = None
         for path in reversed(segment_paths(self._folder)):
             opened = OpenSegment.open(path, self._writer_storage)
             if opened is not None:
-                self._segment = opened
                 break
             remove_segment(path)  # a crash came before its first transaction
-        if self._segment is None:
-            self._segment = OpenSegment.create(self._folder, self._writer_storage, None, now_ns)
-        if self._damaged_tail or not self._duplicates:
-            self._restore_duplicates(self._segment.arrival_ns - self.retention.dedup_horizon_ns)
-        return self._segment
+        else:
+            opened = OpenSegment.create(self._folder, self._writer_storage, now_ns)
+        self._restore_duplicates(opened.arrival_ns - self.retention.dedup_horizon_ns)
+        self._segment = opened
+        return opened
 
     def _abandon(self) -> None:
         if self._segment is not None:
@@ -184,10 +188,10 @@ class SqliteIntakeLog(SqliteIntakeReader):
 
     def _restore_duplicates(self, since_ns: int) -> None:
         self._duplicates = {}
-        for path in segment_paths(self._folder):
+        for path, end in segments(self._folder):
             with translated(path):
                 connection = self._open(path)
-                for arrival_ns, runs, hashes in segment.recent_hashes(connection, since_ns):
+                for arrival_ns, runs, hashes in segment.recent_hashes(connection, since_ns, before_seq=end):
                     self._remember(arrival_ns, runs, hashes)
         self.release()
 

@@ -31,6 +31,15 @@ def segment_paths(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*.db") if path.stem.isdigit() and len(path.stem) == NAME_DIGITS)
 
 
+def segments(folder: Path) -> list[tuple[Path, int]]:
+    """List the segments, each with the sequence number before which it ends: that of the next one's first record.
+
+    What a file holds beyond is left over from a commit whose sync failed.
+    """
+    paths = segment_paths(folder)
+    return list(zip(paths, [*(int(path.stem) for path in paths[1:]), segment.NO_END], strict=True))
+
+
 class SqliteIntakeReader:
     """Implements `journal.protocol.IntakeReader`. Not for several threads at once."""
 
@@ -44,12 +53,11 @@ class SqliteIntakeReader:
 
     def read(self, after_seq: int, *, items_max: int) -> list[Chunk]:
         """Return committed chunks that hold records after `after_seq`."""
-        paths = segment_paths(self._folder)
-        start = max((number for number, path in enumerate(paths) if int(path.stem) <= after_seq + 1), default=0)
-        for path in paths[start:]:
-            chunks = self._read_segment(path, after_seq, items_max)
-            if chunks:
-                return chunks
+        for path, end in segments(self._folder):
+            if after_seq + 1 < end:
+                chunks = self._read_segment(path, end, after_seq, items_max)
+                if chunks:
+                    return chunks
         return []
 
     def scan(self, after_seq: int = 0) -> Iterator[Chunk]:
@@ -62,7 +70,9 @@ class SqliteIntakeReader:
         """Return a stored rule set or configuration."""
         for path in reversed(segment_paths(self._folder)):
             with translated(path):
-                row = self._open(path).execute("SELECT content FROM blob WHERE hash = ? LIMIT 1", (digest,)).get
+                connection = self._open(path)
+                query = "SELECT content FROM blob WHERE hash = ? LIMIT 1"
+                row = connection.execute(query, (digest,)).get if is_begun(connection) else None
             if row is not None:
                 return bytes(row)
         return None
@@ -92,15 +102,16 @@ class SqliteIntakeReader:
             self._connection.close()
         self._path = self._connection = None
 
-    def _read_segment(self, path: Path, after_seq: int, items_max: int) -> list[Chunk]:
+    def _read_segment(self, path: Path, end: int, after_seq: int, items_max: int) -> list[Chunk]:
         try:
             with translated(path):
-                return list(self._codec.select(self._open(path), after_seq, items_max=items_max))
+                return list(self._codec.select(self._open(path), after_seq, before_seq=end, items_max=items_max))
         except TransientError:
             if path.exists():
                 raise
             return []  # retired meanwhile
         except apsw.SQLError:
+            self.release()  # the writer may replace the file
             return []  # just being created: its first transaction is not committed yet
 
     def _latest(self) -> apsw.Connection | None:
@@ -108,6 +119,7 @@ class SqliteIntakeReader:
             connection = self._open(path)
             if is_begun(connection):
                 return connection
+            self.release()  # the writer may replace the file
         return None
 
     def _open(self, path: Path) -> apsw.Connection:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vedette.journal.sqlite import segment
 from vedette.journal.sqlite.connection import Storage, open_writer, transaction, translated
@@ -11,12 +11,14 @@ from vedette.journal.sqlite.intake_reader import is_begun, segment_path
 from vedette.schema.errors import TransientError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import apsw
 
     from vedette.journal.sqlite.group import Group
+
+    Carried = Mapping[str, Sequence[tuple[Any, ...]]]
 
 
 class OpenSegment:
@@ -42,8 +44,15 @@ class OpenSegment:
             return cls(path, connection)
 
     @classmethod
-    def create(cls, folder: Path, storage: Storage, previous: OpenSegment | None, now_ns: int) -> OpenSegment:
-        """Make the segment that follows `previous`, beginning with its positions, counters and blobs."""
+    def create(
+        cls,
+        folder: Path,
+        storage: Storage,
+        now_ns: int,
+        previous: OpenSegment | None = None,
+        carried: Carried | None = None,
+    ) -> OpenSegment:
+        """Make the segment that follows `previous`, beginning with the positions, counters and blobs carried over."""
         first_seq = previous.last_seq + 1 if previous else 1
         path = segment_path(folder, first_seq)
         remove_segment(path)
@@ -51,8 +60,9 @@ class OpenSegment:
         try:
             with transaction(connection, path):
                 connection.execute(segment.SCHEMA)
-                if previous:
-                    _carry(previous.connection, connection)
+                for table, rows in (carried or {}).items():
+                    marks = ", ".join("?" * len(rows[0]))
+                    connection.executemany(f"INSERT INTO {table} VALUES({marks})", rows)
                 arrival_ns = previous.arrival_ns if previous else 0
                 connection.execute("INSERT INTO begin VALUES(?, ?, ?)", (first_seq, now_ns, arrival_ns))
         except BaseException:
@@ -60,11 +70,20 @@ class OpenSegment:
             raise
         return cls(path, connection)
 
-    def write(self, group: Group, codec: segment.ChunkCodec, blobs: Mapping[str, bytes]) -> None:
-        """Write a group inside a transaction."""
+    def carried(self) -> Carried:
+        """Read what the next segment takes over, by table. Raises TransientError: the file can't be read."""
+        with translated(self.path):
+            tables = {table: list(self.connection.execute(query)) for table, query in segment.CARRIED.items()}
+            return {table: rows for table, rows in tables.items() if rows}
+
+    def write(self, group: Group, codec: segment.ChunkCodec, blobs: Mapping[str, bytes]) -> int:
+        """Write a group inside a transaction; return the bytes it takes, about."""
         group.finish()
+        if not self.created_ns:
+            self.connection.execute("UPDATE begin SET created_ns = ?", (group.arrival_ns,))
+        size = 0
         for number, (chunk, hashes) in enumerate(zip(group.chunks, group.hashes, strict=True)):
-            self.bytes_written += codec.insert(self.connection, chunk, {} if number else group.counts, hashes)
+            size += codec.insert(self.connection, chunk, {} if number else group.counts, hashes)
         self.connection.executemany(
             "INSERT INTO counter VALUES(?, ?, ?, ?) ON CONFLICT(source) DO UPDATE SET received = received +"
             " excluded.received, duplicate = duplicate + excluded.duplicate, refused = refused + excluded.refused",
@@ -81,18 +100,13 @@ class OpenSegment:
                     for kind, content in blobs.items()
                 ],
             )
+        return size
 
-    def committed(self, group: Group) -> None:
-        """Take over what a committed group changed."""
+    def committed(self, group: Group, size: int) -> None:
+        """Take over what a committed group of `size` bytes changed."""
+        self.bytes_written += size
         self.last_seq, self.arrival_ns = group.next_seq - 1, group.arrival_ns
-
-
-def _carry(previous: apsw.Connection, fresh: apsw.Connection) -> None:
-    for table, query in segment.CARRIED.items():
-        rows = list(previous.execute(query))
-        if rows:
-            marks = ", ".join("?" * len(rows[0]))
-            fresh.executemany(f"INSERT INTO {table} VALUES({marks})", rows)
+        self.created_ns = self.created_ns or group.arrival_ns
 
 
 def remove_segment(path: Path) -> None:

@@ -34,6 +34,8 @@ CREATE TABLE blob(id INTEGER PRIMARY KEY, kind TEXT NOT NULL, hash TEXT NOT NULL
 CREATE TABLE begin(first_seq INTEGER NOT NULL, created_ns INTEGER NOT NULL, arrival_ns INTEGER NOT NULL);
 """
 
+NO_END: Final = 1 << 62
+"""The sequence number before which the newest segment ends."""
 ZSTD_LEVEL: Final = 1
 """21 : 1 on audit logs for 1.7 µs an event; higher levels cost more CPU than the disk space is worth."""
 
@@ -55,7 +57,7 @@ CARRIED: Final = {
 
 
 class SegmentStart(NamedTuple):
-    """What a segment begins with."""
+    """What a segment begins with. `created_ns` is 0 until the first group of a new log."""
 
     first_seq: int
     created_ns: int
@@ -86,12 +88,15 @@ class ChunkCodec:
         )
         return len(meta) + len(body) + sum(map(len, hashes))
 
-    def select(self, connection: apsw.Connection, after_seq: int, *, items_max: int) -> Iterator[Chunk]:
-        """Read the chunks that hold records after `after_seq`, until `items_max` records were reached."""
+    def select(
+        self, connection: apsw.Connection, after_seq: int, *, before_seq: int, items_max: int
+    ) -> Iterator[Chunk]:
+        """Read the chunks with records after `after_seq` that begin before `before_seq`, up to `items_max` records."""
         rows = connection.execute(
             "SELECT seq, arrival_ns, meta, body FROM chunk WHERE"
-            " seq >= coalesce((SELECT max(seq) FROM chunk WHERE seq <= ?), 0) AND seq + count > ? ORDER BY seq",
-            (after_seq + 1, after_seq + 1),
+            " seq >= coalesce((SELECT max(seq) FROM chunk WHERE seq <= ?), 0) AND seq + count > ? AND seq < ?"
+            " ORDER BY seq",
+            (after_seq + 1, after_seq + 1, before_seq),
         )
         read = 0
         for seq, arrival_ns, meta, body in rows:
@@ -114,17 +119,20 @@ def _cut(body: bytes, lengths: list[int]) -> list[bytes]:
     return items
 
 
-def chunk_counts(connection: apsw.Connection) -> Iterator[dict[str, IntakeCount]]:
+def chunk_counts(connection: apsw.Connection, *, before_seq: int = NO_END) -> Iterator[dict[str, IntakeCount]]:
     """Read what intake counted with each chunk (to recompute the ledger from raw rows)."""
-    for (meta,) in connection.execute("SELECT meta FROM chunk ORDER BY seq"):
+    for (meta,) in connection.execute("SELECT meta FROM chunk WHERE seq < ? ORDER BY seq", (before_seq,)):
         yield _decode_meta(meta).counts
 
 
-def recent_hashes(connection: apsw.Connection, since_ns: int) -> Iterator[tuple[int, list[Run], bytes]]:
+def recent_hashes(
+    connection: apsw.Connection, since_ns: int, *, before_seq: int
+) -> Iterator[tuple[int, list[Run], bytes]]:
     """Read arrival, runs and digests of the chunks since a time, in order."""
     rows = connection.execute(
-        "SELECT arrival_ns, meta, hashes FROM chunk WHERE arrival_ns >= ? AND length(hashes) > 0 ORDER BY seq",
-        (since_ns,),
+        "SELECT arrival_ns, meta, hashes FROM chunk WHERE seq < ? AND arrival_ns >= ? AND length(hashes) > 0"
+        " ORDER BY seq",
+        (before_seq, since_ns),
     )
     for arrival_ns, meta, hashes in rows:
         yield arrival_ns, _decode_meta(meta).runs, hashes
