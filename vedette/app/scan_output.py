@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from vedette.app.alert_text import clause_text
 from vedette.app.terminal import put, put_json, time_text
 from vedette.pipeline.document import encode_document
 from vedette.schema.text import safe_text
 
 if TYPE_CHECKING:
     from vedette.schema.alert import AlertDocument
-    from vedette.schema.finding import Clause, Match
+    from vedette.schema.finding import Match
 
 
 def put_finding(match: Match, *, as_json: bool) -> None:
@@ -28,7 +29,7 @@ def put_finding(match: Match, *, as_json: bool) -> None:
     where = f"{event.record.run.origin}:{event.record.record}"
     put(safe_text(f"{time_text(event.time_ns)}  {rule.level.upper():<13}  {rule.title}  ({where})"))
     for clause in match.explain():
-        put(f"    {_clause_text(clause)}")
+        put(f"    {clause_text(msgspec.structs.asdict(clause))}")
 
 
 def put_alert(document: AlertDocument, *, as_json: bool) -> None:
@@ -56,9 +57,3 @@ def finding(match: Match) -> dict[str, Any]:
         "records": [{"file": event.record.run.origin, "record": event.record.record}],
         "explanation": [msgspec.structs.asdict(clause) for clause in match.explain()],
     }
-
-
-def _clause_text(clause: Clause) -> str:
-    place = clause.path or clause.field
-    found = "" if clause.negated or clause.value is None else f"  (it is {clause.value!r})"
-    return safe_text(f"{clause.where}: {place} {clause.test}{found}")
