@@ -83,7 +83,7 @@ class Falco:
         Raises:
             DecodeError: not JSON (Falco's text output, say), or without a rule.
         """
-        if not payload.startswith(b"{"):
+        if payload[:1] != b"{" and payload.lstrip()[:1] != b"{":
             raise DecodeError("not a JSON object", f'in falco.yaml set "json_output: true"; got {excerpt(payload)}')
         alert = loads_object(payload)
         rule = alert.get("rule")

@@ -18,7 +18,7 @@ Opening = Callable[[bytes, int], int]
 
 _TOKEN: Final = re.compile(
     rb'(?:"[^"\\\x00-\x1f]*+(?:\\[^\x00-\x1f][^"\\\x00-\x1f]*+)*+"|[^"{}\[\]]++)++'  # strings and all else but brackets
-    rb'|[{}]|\[++|\]++|"'  # the last is the start of a string that does not end
+    rb'|\{++|\}|\[++|\]++|"'  # the last is the start of a string that does not end
 )
 _MAY_PRECEDE_A_VALUE: Final = frozenset(b",:[")
 
@@ -54,6 +54,7 @@ class _Scanner:
             at, end = token.span()
             first = self.text[at]
             if first == b"{"[0]:
+                at = self._last_brace(at, end)
                 skip_to = self._open_object(at)
                 if skip_to >= 0:
                     return skip_to
@@ -72,6 +73,16 @@ class _Scanner:
         if self.stack:
             self._spoil()
         self._flush(len(self.text))
+
+    def _last_brace(self, at: int, end: int) -> int:
+        """Of braces in a row only the last can begin an object."""
+        if end - at > 1:
+            if self.stack:
+                self._spoil()
+            elif self.waste < 0:
+                self.waste = at
+            self.before = b"{"[0]
+        return end - 1
 
     def _open_object(self, at: int) -> int:
         if self.stack and not self._may_nest():

@@ -59,6 +59,10 @@ def test_fields_stand_beside_the_alerts_own_keys() -> None:
     assert FALCO.head_fields is None
 
 
+def test_space_around_an_alert_is_nothing() -> None:
+    assert FALCO.decode(b' \t{"rule":"x"}\r\n', "") == {"rule": "x"}
+
+
 def test_the_alerts_own_keys_win() -> None:
     doc = decoded(output_fields={"rule": "forged", "priority": "Debug", "x": 1})
     assert (doc["rule"], doc["priority"], doc["x"]) == (ALERT["rule"], "Notice", 1)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.decoders import DECODERS
@@ -201,6 +201,7 @@ def joined_by(separator: bytes) -> Callable[[list[bytes]], bytes]:
         pytest.param(lambda items: event_list(*items), id="EventList"),
     ],
 )
+@settings(max_examples=30)  # of each of twelve shapes
 @given(docs=OBJECTS)
 def test_split_undoes_join(
     render: Callable[[object], bytes], join: Callable[[list[bytes]], bytes], docs: list[object]

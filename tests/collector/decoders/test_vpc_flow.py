@@ -10,6 +10,7 @@ from collector.decoders import DECODERS
 from collector.decoders.vpc_flow import DEFAULT_FIELDS, FIELDS
 from vedette.schema.errors import DecodeError
 from vedette.schema.event import Facts, LogSource, Loss, Nature
+from vedette.schema.limits import ITEM_BYTES_MAX
 from vedette.schema.record import Piece
 
 VPC = DECODERS["vpc_flow"]
@@ -123,6 +124,7 @@ def test_numbers_go_on_from_the_first_record() -> None:
         pytest.param(LINE.replace(b"22", b"\xff"), "", "not ASCII", id="not UTF-8"),
         pytest.param(LINE.replace(b" 22 ", " \u0662 ".encode()), "", "not ASCII", id="Arabic digit"),
         pytest.param(b"\x00", "", "wrong number of columns", id="NUL"),
+        pytest.param(b"2 " * ITEM_BYTES_MAX, "", "record too large", id="too large"),
         pytest.param(b'{"a":1}', "", "not a flow log record", id="another object"),
         pytest.param(b'{"message":7}', "", "not a flow log record", id="message of another type"),
         pytest.param(b'{"message":"hello"}', "", "wrong number of columns", id="another message"),
