@@ -150,7 +150,7 @@ class Agent:
             ),
             ControlRecord(control_record.OP_START, version=self._version),
         ]
-        self._rules = content
+        self._rules, self._rule_count = content, len(engine.rules)
 
     async def _run_roles(self, on_ready: Callable[[list[str]], None] | None) -> None:
         control = ControlServer(
@@ -190,7 +190,7 @@ class Agent:
 
     def _announce(self, on_ready: Callable[[list[str]], None] | None) -> None:
         urls = [url for source in self._sources for url in source.urls()]
-        AgentStarted(self._version, str(self._folder.path), urls, len(self._detector.engine.rules)).emit()
+        AgentStarted(self._version, str(self._folder.path), urls, self._rule_count).emit()
         if on_ready is not None:
             on_ready(urls)
 
@@ -251,7 +251,7 @@ class Agent:
             "pid": os.getpid(),
             "data_dir": str(self._folder.path),
             "urls": [url for source in self._sources for url in source.urls()],
-            "rules": len(self._detector.engine.rules),
+            "rules": self._rule_count,
             "detected_seq": self._detect.seq,
             "checkpoint_seq": self._detect.checkpoint_seq,
             "open_alerts": len(self._detector.rollup.state),
@@ -269,7 +269,7 @@ class Agent:
         if changed:
             self._detector.adopt(hash_of(content), engine)
             await self._change(control_record.OP_RULES, "rules", content)
-            self._rules = content
+            self._rules, self._rule_count = content, len(engine.rules)
         RulesReloaded(len(engine.rules), changed).emit()
         return {"rules": len(engine.rules), "changed": changed}
 

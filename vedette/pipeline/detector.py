@@ -13,7 +13,7 @@ import msgspec
 from prometheus_client import Counter
 
 from detectors.engine import Engine
-from vedette.pipeline.control_record import OP_RULES, OP_SETTINGS, ControlRecord, decode_control
+from vedette.pipeline.control_record import OP_RULES, OP_SETTINGS, OP_STOP, ControlRecord, decode_control
 from vedette.pipeline.document import build_document, encode_document
 from vedette.pipeline.examiner import Examiner
 from vedette.pipeline.rollup import RollUp
@@ -158,7 +158,7 @@ class Detector:
     def _feed(self, record: Record, effects: Effects) -> None:
         source = record.run.source
         if record.run.format == CONTROL_FORMAT:
-            self._obey(_control(record))
+            self._obey(_control(record), record.arrival_ns, effects)
             return
         examined = self._examiner.examine(record)
         for match in examined.matches:
@@ -172,13 +172,15 @@ class Detector:
         else:
             effects.count(source).processed += 1
 
-    def _obey(self, control: ControlRecord) -> None:
+    def _obey(self, control: ControlRecord, arrival_ns: int, effects: Effects) -> None:
         if control.op == OP_RULES:
             self.prepare([control.hash])
             self.control.change(rules=control.hash)
         elif control.op == OP_SETTINGS:
             self.control.change(settings=control.hash)
         else:
+            if control.op == OP_STOP:
+                self._emit(self.rollup.flush(arrival_ns), effects)
             return
         self._use(self.control.in_force)
 

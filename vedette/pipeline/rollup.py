@@ -106,6 +106,13 @@ class RollUp:
             heapq.heappush(self._timers, (alert.next_ns, alert.alert_id, key))
         return []
 
+    def flush(self, arrival_ns: int) -> list[Emission]:
+        """Let every revision leave that is only waiting for its time: at a clean stop the counts are the true ones."""
+        waiting = [(key, alert) for key in self.state if (alert := self.state.get(key)) is not None and alert.pending]
+        for key, _ in waiting:
+            self.state.touch(key)
+        return [self._revise(alert, Activity.UPDATE, arrival_ns) for _, alert in waiting]
+
     def _open(self, key: str, match: Match, values: tuple[str, ...], labels: SourceLabels) -> list[Emission]:
         event = match.event
         arrival_ns, seq = event.record.arrival_ns, event.record.seq

@@ -15,7 +15,7 @@ import orjson
 from collector.decoders import DECODERS
 from detectors.rule import RuleText
 from vedette.journal.protocol import Chunk
-from vedette.pipeline.control_record import OP_RULES, OP_SETTINGS, ControlRecord, encode_control
+from vedette.pipeline.control_record import OP_RULES, OP_SETTINGS, OP_STOP, ControlRecord, encode_control
 from vedette.pipeline.detector import Detector, records_of
 from vedette.pipeline.effects import Effects
 from vedette.pipeline.rulesets import encode_rules, hash_of
@@ -125,7 +125,9 @@ def _random_runs(rng: random.Random, seq: int) -> tuple[list[Run], list[bytes]]:
     for _ in range(rng.randint(1, 4)):
         kind = rng.random()
         if kind < 0.1:
-            op, hashes = rng.choice([(OP_RULES, RULE_HASHES), (OP_SETTINGS, SETTING_HASHES), ("tick", [""])])
+            op, hashes = rng.choice(
+                [(OP_RULES, RULE_HASHES), (OP_SETTINGS, SETTING_HASHES), (OP_STOP, [""]), ("tick", [""])]
+            )
             runs.append(Run(CONTROL_SOURCE, CONTROL_FORMAT, 1))
             items.append(encode_control(ControlRecord(op, hash=rng.choice(hashes))))
             continue
