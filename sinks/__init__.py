@@ -19,6 +19,8 @@ from sinks.store import StoreSettings, StoreSink
 from vedette.runtime.sink import Sink
 from vedette.runtime.sink_context import SinkContext
 
+__all__ = ["SINKS", "SinkContext", "SinkFactory"]
+
 SinkFactory = Callable[[str, Any, SinkContext], Sink]
 """`(name, settings, context) -> Sink`: `settings` is an instance of the class that stands beside the factory. Making a
 sink opens nothing and never fails."""

@@ -119,9 +119,7 @@ class StdoutSink:
 
     def _line(self, revision: AlertRevision) -> bytes:
         line = self._render(revision)
-        if self._ascii and not line.isascii():
-            line = _BEYOND_ASCII.sub(_escape, line)
-        return line.encode() + b"\n"
+        return (_escape_line(line) if self._ascii else line).encode() + b"\n"
 
     def _write(self, content: bytes, given_up: threading.Event) -> None:
         """Write everything, in pieces between which it can be given up.
@@ -182,6 +180,10 @@ def _human_line(revision: AlertRevision) -> str:
         raise PermanentError(message) from error
     time = datetime.fromtimestamp(document.unmapped.time_ns // 1_000_000_000, UTC)
     return f"{time:%Y-%m-%dT%H:%M:%SZ} {revision.level:13} {safe_text(document.message)} ({revision.alert_id})"
+
+
+def _escape_line(line: str) -> str:
+    return line if line.isprintable() and line.isascii() else _BEYOND_ASCII.sub(_escape, line)
 
 
 def _escape(match: re.Match[str]) -> str:
