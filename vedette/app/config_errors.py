@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 
 PROBLEMS_MAX: Final = 20
 """Problems that one message lists."""
+_REASONS: Final = {
+    "dict_type": "must be a mapping, such as {key: value}",
+    "model_type": "must be a mapping, such as {key: value}",
+    "list_type": "must be a list, such as [value]",
+    "string_type": "must be text; put it in quotes",
+    "too_short": "must not be empty",
+}
+"""Pydantic's error types in the words of the file."""
 _KEY_MARK: Final = "[key]"
 """What pydantic puts behind a key that is itself wrong."""
 
@@ -60,9 +68,11 @@ def _reason(detail: ErrorDetails, path: Path, model: type[BaseModel]) -> str:
             return f"is missing; {_meaning(model, path)}"
         case "string_pattern_mismatch":
             return "is no valid name here; use small letters, digits, `-` and `_`, beginning with a letter or a digit"
-        case _:
-            text = detail["msg"].removeprefix("Value error, ").removeprefix("Input ").replace("should be", "must be", 1)
-            meaning = "" if detail["type"] == "value_error" else _meaning(model, path)
+        case "value_error":
+            return detail["msg"].removeprefix("Value error, ")
+        case other:
+            text = _REASONS.get(other) or detail["msg"].removeprefix("Input ").replace("should be", "must be", 1)
+            meaning = _meaning(model, path)
             return f"{text}; {meaning}" if meaning else text
 
 

@@ -91,15 +91,17 @@ def _word(option: Any) -> str:
 
 
 def _default(field: FieldInfo) -> str:
+    """The default as the description words it, else as it is."""
     if field.is_required():
         return "required"
-    if field.default_factory is not None or isinstance(field.default, BaseModel):
-        return "see right"
-    value = field.default
-    if value is None or value == "":
+    worded = _description(field)[1]
+    if worded:
+        return _cell(worded)
+    if field.default is None or field.default == "":
         return "none"
-    text = json.dumps(value, default=_plain)
-    return f"`{_cell(text.strip(chr(34)))}`"
+    value = field.default
+    whole = int(value) if isinstance(value, float) and value.is_integer() else value
+    return f"`{_cell(json.dumps(whole, default=_plain).strip(chr(34)))}`"
 
 
 def _plain(value: Any) -> Any:
@@ -107,7 +109,13 @@ def _plain(value: Any) -> Any:
 
 
 def _meaning(field: FieldInfo) -> str:
-    return _cell(" ".join((field.description or "").split()))
+    return _cell(_description(field)[0])
+
+
+def _description(field: FieldInfo) -> tuple[str, str]:
+    """What a key means, and how its default is worded ("" where it is not)."""
+    meaning, _, default = " ".join((field.description or "").split()).partition(" Default: ")
+    return meaning, default.removesuffix(".")
 
 
 def _cell(text: str) -> str:

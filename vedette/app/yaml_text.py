@@ -27,7 +27,7 @@ DEPTH_MAX: Final = 50
 Path = tuple[str | int, ...]
 """Keys and list indexes from the root to a value."""
 
-_QUOTED: Final = re.compile(r"'(?!<)[^']{2,}'")
+_QUOTED: Final = re.compile(r"'([^']*)'")
 
 
 class Place(NamedTuple):
@@ -162,4 +162,10 @@ def _problem(error: yaml.MarkedYAMLError) -> str:
     problem = error.problem or "not YAML"
     if "alias" in problem:
         return "an alias (*) that names nothing; a value that begins with * must be quoted"
-    return " ".join(_QUOTED.sub("'…'", part) for part in (error.context, problem) if part)
+    return " ".join(_QUOTED.sub(_without_values, part) for part in (error.context, problem) if part)
+
+
+def _without_values(quoted: re.Match[str]) -> str:
+    """Leave single characters and PyYAML's own words (`<stream end>`)."""
+    text = quoted[1]
+    return quoted.group() if len(text) <= 1 or text.startswith("<") else "'…'"
