@@ -70,13 +70,14 @@ class RollUp:
         """Let arrival time go on: revisions that are due leave, windows that are over close."""
         due: list[Emission] = []
         while self._timers and self._timers[0][0] <= arrival_ns:
-            _, alert_id, key = heapq.heappop(self._timers)
+            time_ns, alert_id, key = heapq.heappop(self._timers)
             alert = self.state.get(key)
             if alert is None or alert.alert_id != alert_id:
                 continue
-            if alert.closes_ns <= arrival_ns:
+            # Timers that were overtaken must do nothing, not even change the order: a restored process has none.
+            if time_ns == alert.closes_ns:
                 due += self._close(key, arrival_ns)
-            elif alert.pending and alert.next_ns <= arrival_ns:
+            elif alert.pending and time_ns == alert.next_ns:
                 self.state.touch(key)
                 due.append(self._revise(alert, Activity.UPDATE, arrival_ns))
         return due
