@@ -85,33 +85,42 @@ class DataFolder:
             ConfigError: it can't be made, or a newer version wrote it.
         """
         try:
-            self.intake.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._stamp()
+            if not (self.path / "VERSION").exists():
+                self._stamp()
+            self.check()
+            if not self.intake.exists():
+                self.intake.mkdir(mode=0o700)
+                _sync(self.path)
         except OSError as error:
             message = (
                 f"the data folder {self.path} can't be made: {error.strerror}. Name a writable one with --data-dir"
             )
             raise ConfigError(message) from error
-        self.check()
 
     def _stamp(self) -> None:
-        stamp = self.path / "VERSION"
-        if stamp.exists():
-            return
+        """Write VERSION before anything else, and sync it: an empty one beside a good journal would keep it shut."""
         if self.core.exists():
             message = f"{self.path} holds a journal without a VERSION file. Restore the file from a backup"
             raise ConfigError(message)
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         fresh = self.path / "VERSION.new"
         fresh.write_text(json.dumps({"format": FORMAT_VERSION}) + "\n")
-        fresh.replace(stamp)
+        _sync(fresh)
+        fresh.replace(self.path / "VERSION")
+        _sync(self.path)
+        _sync(self.path.parent)
 
     def lock(self) -> None:
         """Become the one writer until the process ends or `unlock` is called.
 
         Raises:
-            ConfigError: another process is the writer.
+            ConfigError: another process is the writer, or the folder can't be written.
         """
-        fd = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fd = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            message = f"{self.path} can't be locked: {error.strerror}. Make it writable, or name another --data-dir"
+            raise ConfigError(message) from error
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -133,8 +142,9 @@ class DataFolder:
 
     def take_ballast(self) -> bool:
         """Set the reserve aside; False if there is no room for it now."""
-        if self._ballast.exists():
-            return True
+        with contextlib.suppress(OSError):
+            if self._ballast.stat().st_size >= BALLAST_BYTES:  # a crash may have cut it short
+                return True
         try:
             fd = os.open(self._ballast, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
@@ -166,3 +176,12 @@ class DataFolder:
         except OSError as error:
             message = f"{self.path} can't be written: {error.strerror}. Free space or remount it writable"
             raise TransientError(message) from error
+
+
+def _sync(path: Path) -> None:
+    """Make a file's content, or the names in a folder, durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
