@@ -69,12 +69,9 @@ class SqliteIntakeReader:
     def blob(self, digest: str) -> bytes | None:
         """Return a stored rule set or configuration."""
         for path in reversed(segment_paths(self._folder)):
-            with translated(path):
-                connection = self._open(path)
-                query = "SELECT content FROM blob WHERE hash = ? LIMIT 1"
-                row = connection.execute(query, (digest,)).get if is_begun(connection) else None
-            if row is not None:
-                return bytes(row)
+            content = self._blob_in(path, digest)
+            if content is not None:
+                return content
         return None
 
     def counts(self) -> dict[str, IntakeCount]:
@@ -113,6 +110,19 @@ class SqliteIntakeReader:
         except apsw.SQLError:
             self.release()  # the writer may replace the file
             return []  # just being created: its first transaction is not committed yet
+
+    def _blob_in(self, path: Path, digest: str) -> bytes | None:
+        try:
+            with translated(path):
+                content = self._open(path).execute("SELECT content FROM blob WHERE hash = ? LIMIT 1", (digest,)).get
+                return None if content is None else bytes(content)
+        except TransientError:
+            if path.exists():
+                raise
+            return None  # retired meanwhile
+        except apsw.SQLError:
+            self.release()
+            return None  # just being created
 
     def _latest(self) -> apsw.Connection | None:
         for path in reversed(segment_paths(self._folder)):
