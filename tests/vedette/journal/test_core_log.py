@@ -1,0 +1,373 @@
+"""The core log: commits whole or not at all, sums that add up, checkpoints that appear at once, careful pruning."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+
+import apsw
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vedette.journal.protocol import (
+    CheckpointInfo,
+    Cursor,
+    DeadLetter,
+    DeliveryCommit,
+    DeliveryCount,
+    DetectCommit,
+    DetectCount,
+)
+from vedette.journal.sqlite import SqliteCoreLog, SqliteCoreReader, core_log
+from vedette.schema.alert import AlertRevision
+from vedette.schema.errors import TransientError
+from vedette.schema.operator import Saved
+from vedette.testing.faults import INJECTED, Fault, FaultDisk, Loss, Operation
+
+pytestmark = pytest.mark.filterwarnings(f"ignore:[\\s\\S]*{INJECTED}:pytest.PytestUnraisableExceptionWarning")
+
+ERRORS = [apsw.FullError, apsw.IOError, apsw.ReadOnlyError]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    return folder / "core.db"
+
+
+@pytest.fixture
+def core(path: Path) -> Iterator[SqliteCoreLog]:
+    disk = FaultDisk()  # it spares us real syncs
+    log = SqliteCoreLog(path, disk.storage())
+    yield log
+    log.close()
+
+
+def revision(number: int, size: int = 10) -> AlertRevision:
+    return AlertRevision(f"alert {number}", 1, 1, number, "high", "rule", b"%d" % number + b"." * size)
+
+
+def letter(seq: int) -> DeadLetter:
+    return DeadLetter(seq, seq, "push", "falco", "", 0, "detect", "not JSON", "x", b"{")
+
+
+def batch(seq: int, alerts: int = 0, arrival_ns: int = 0) -> DetectCommit:
+    return DetectCommit(
+        seq,
+        arrival_ns or seq,
+        b"digest %d" % seq,
+        [revision(100 * seq + number) for number in range(alerts)],
+        [letter(seq)],
+        {"push": DetectCount(3, 2, 1), "file": DetectCount(1)},
+        {("push", "falco_drops"): 7},
+    )
+
+
+def everything(reader: SqliteCoreReader) -> list[object]:
+    return [
+        reader.cursor(),
+        reader.checkpoint(),
+        list(reader.checkpoint_rows("rollup")),
+        reader.alerts(0, limit=1_000),
+        reader.detect_counts(),
+        reader.losses(),
+        reader.delivery_counts(),
+        reader.dead_letters(),
+    ]
+
+
+# --- detection --------------------------------------------------------------------------------------------------------
+def test_a_new_log(core: SqliteCoreLog) -> None:
+    assert core.cursor() == Cursor(0, 0, b"", 1)
+    assert core.checkpoint() == CheckpointInfo(0, b"", {})
+    assert core.last_alert_position() == core.backlog_bytes(0) == 0
+    assert everything(core)[2:] == [[], [], {}, {}, {}, []]
+
+
+def test_what_detection_commits_is_there_together(core: SqliteCoreLog, path: Path) -> None:
+    core.commit_detect(batch(5, alerts=2))
+    reader = SqliteCoreReader(path)
+    assert reader.cursor() == Cursor(5, 5, b"digest 5", 1)
+    logged = reader.alerts(0, limit=10)
+    assert [(entry.position, entry.revision, entry.logged_ns) for entry in logged] == [
+        (1, revision(500), 5),
+        (2, revision(501), 5),
+    ]
+    assert reader.alerts(1, limit=10) == logged[1:]
+    assert reader.alerts(0, limit=1) == logged[:1]
+    assert reader.dead_letters() == [(1, letter(5))]
+    assert reader.backlog_bytes(1) == len(revision(501).document)
+    reader.close()
+
+
+@given(commits=st.lists(st.dictionaries(st.sampled_from("abc"), st.tuples(*[st.integers(0, 9)] * 4)), max_size=8))
+def test_counts_and_losses_add_up(commits: list[dict[str, tuple[int, int, int, int]]]) -> None:
+    core = SqliteCoreLog(Path(":memory:"))
+    counts: dict[str, DetectCount] = {}
+    losses: dict[tuple[str, str], int] = {}
+    for number, commit in enumerate(commits):
+        added = {source: DetectCount(*row[:3]) for source, row in commit.items()}
+        lost = {(source, "drops"): row[3] for source, row in commit.items()}
+        core.commit_detect(DetectCommit(number, number, b"", counts=added, losses=lost))
+        for source, count in added.items():
+            counts.setdefault(source, DetectCount()).add(count)
+            losses[source, "drops"] = losses.get((source, "drops"), 0) + lost[source, "drops"]
+    assert (core.detect_counts(), core.losses()) == (counts, losses)
+    core.close()
+
+
+Change = Callable[[SqliteCoreLog], object]
+CHANGES: dict[str, Change] = {
+    "commit_detect": lambda core: core.commit_detect(batch(9, alerts=3)),
+    "commit_delivery": lambda core: core.commit_delivery(
+        DeliveryCommit("store", 2, delivered=1, dead_letters=[(core.alerts(1, limit=1)[0], "no")])
+    ),
+    "open_delivery": lambda core: core.open_delivery("mail", from_start=True),
+    "stage_checkpoint": lambda core: core.stage_checkpoint("rollup", [Saved("c", 3, b"3")]),
+    "finish_checkpoint": lambda core: core.finish_checkpoint(CheckpointInfo(5, b"d", {"rollup": 1})),
+    "reset_operator": lambda core: core.reset_operator("rollup"),
+    "raise_generation": lambda core: core.raise_generation(),
+    "prune": lambda core: core.prune(logged_before_ns=100),
+}
+
+
+def prepared(path: Path, disk: FaultDisk) -> SqliteCoreLog:
+    core = SqliteCoreLog(path, disk.storage())
+    core.commit_detect(batch(5, alerts=3))
+    core.open_delivery("store", from_start=True)
+    core.commit_delivery(DeliveryCommit("store", 1, delivered=1))
+    core.begin_checkpoint()
+    core.stage_checkpoint("rollup", [Saved("a", 0, b"0"), Saved("b", 1, b"1")])
+    core.finish_checkpoint(CheckpointInfo(4, b"c", {"rollup": 1}))
+    core.begin_checkpoint()
+    core.stage_checkpoint("rollup", [Saved("a", 0, b"00"), Saved("b", 1, b"")])
+    return core
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize("operation", Operation)
+def test_a_change_that_fails_changed_nothing_and_can_be_tried_again(
+    path: Path, change: Change, error: type[apsw.Error], operation: Operation
+) -> None:
+    disk, plain = FaultDisk(), FaultDisk()
+    core, expected = prepared(path, disk), prepared(path.with_name("expected.db"), plain)
+    change(expected)
+    reader, before = SqliteCoreReader(path), everything(core)
+    for after in range(40):
+        disk.inject(Fault(operation, error, after=after, torn=after % 2 == 1))
+        try:
+            change(core)
+        except TransientError as refused:
+            message = str(refused)
+            assert everything(core) == everything(reader) == before
+            assert not core._connection.in_transaction
+        else:
+            break
+        finally:
+            disk.heal()
+        assert path.name in message
+    else:
+        pytest.fail("it never succeeded")
+    assert everything(core) == everything(reader) == everything(expected)
+    copy = path.parent.with_name("copy")
+    disk.image(path.parent, copy, Loss.DROPPED, Random(1))
+    survivor = SqliteCoreReader(copy / path.name)
+    assert everything(survivor) == everything(expected)
+    for log in (reader, core, expected, survivor):
+        log.close()
+
+
+@pytest.mark.parametrize("loss", Loss)
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_crash_leaves_a_change_whole_or_undone(path: Path, change: Change, loss: Loss) -> None:
+    disk, random = FaultDisk(), Random(2)
+    core = prepared(path, disk)
+    before, found, images = everything(core), [], iter(range(1_000))
+
+    def look() -> None:
+        copy = path.parent.with_name(f"copy {next(images)}")
+        disk.image(path.parent, copy, loss, random)
+        survivor = SqliteCoreReader(copy / path.name)
+        found.append(everything(survivor))
+        survivor.close()
+
+    disk.before_event = look
+    change(core)
+    look()
+    after = everything(core)
+    assert found[0] == before
+    assert found[-1] == after
+    assert all(state in (before, after) for state in found)
+    core.close()
+
+
+# --- deliveries -------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("from_start", "expected"), [(True, DeliveryCount(0, 4)), (False, DeliveryCount(4, 0))], ids=["start", "end"]
+)
+def test_a_new_delivery_begins_where_it_is_told(core: SqliteCoreLog, from_start: bool, expected: DeliveryCount) -> None:
+    core.commit_detect(batch(1, alerts=4))
+    assert core.open_delivery("store", from_start=from_start) == expected
+    core.commit_detect(batch(2, alerts=1))
+    assert core.delivery_counts()["store"].routed == expected.routed + 1
+    assert core.open_delivery("store", from_start=not from_start).position == expected.position
+
+
+@pytest.mark.parametrize("from_start", [True, False])
+def test_a_delivery_on_an_empty_log(core: SqliteCoreLog, from_start: bool) -> None:
+    assert core.open_delivery("store", from_start=from_start) == DeliveryCount()
+    core.commit_detect(batch(1, alerts=2))
+    assert core.delivery_counts() == {"store": DeliveryCount(0, 2)}
+
+
+def test_a_delivery_that_begins_after_pruning_begins_with_what_is_left(core: SqliteCoreLog) -> None:
+    core.commit_detect(batch(1, alerts=4))
+    core.open_delivery("store", from_start=True)
+    core.commit_delivery(DeliveryCommit("store", 2, delivered=2))
+    core.prune(logged_before_ns=100)
+    assert core.open_delivery("late", from_start=True) == DeliveryCount(2, 2)
+
+
+def test_what_a_sink_refused_is_kept_with_its_reason(core: SqliteCoreLog) -> None:
+    core.commit_detect(batch(1, alerts=2))
+    core.open_delivery("store", from_start=True)
+    refused = core.alerts(0, limit=10)
+    core.commit_delivery(DeliveryCommit("store", 2, dead_letters=[(entry, "too long") for entry in refused]))
+    rows = list(core._connection.execute("SELECT delivery, position, alert_id, reason, document FROM dead_delivery"))
+    assert rows == [
+        ("store", entry.position, entry.revision.alert_id, "too long", entry.revision.document) for entry in refused
+    ]
+    assert core.delivery_counts()["store"] == DeliveryCount(2, 2, dead_lettered=2)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_routed_is_what_became_of_it_and_pruning_loses_nothing_undelivered(core: SqliteCoreLog, seed: int) -> None:
+    """Random lives of three deliveries: the ledger balances, and every alert reaches each of them once."""
+    random, seq = Random(seed), 0
+    got: dict[str, list[int]] = {}
+    starts: dict[str, int] = {}
+    for _ in range(150):
+        action = random.choice(["detect", "deliver", "deliver", "prune", "open"])
+        if action == "detect":
+            seq += 1
+            core.commit_detect(batch(seq, alerts=random.randrange(4)))
+        elif action == "open" and len(got) < 3:
+            name = f"sink {len(got)}"
+            starts[name] = core.open_delivery(name, from_start=random.random() < 0.5).position
+            got[name] = []
+        elif action == "prune":
+            core.prune(logged_before_ns=random.randrange(seq + 2))
+        elif action == "deliver" and got:
+            deliver(core, random, random.choice(list(got)), got)
+    while any(deliver(core, random, name, got) for name in got):
+        pass
+    last = core.last_alert_position()
+    for name, positions in got.items():
+        assert positions == list(range(starts[name] + 1, last + 1))
+        assert core.delivery_counts()[name].position == last
+
+
+def deliver(core: SqliteCoreLog, random: Random, name: str, got: dict[str, list[int]]) -> bool:
+    before = core.delivery_counts()[name]
+    logged = core.alerts(before.position, limit=random.randint(1, 4))
+    fates = [random.choice(["delivered", "superseded", "expired", "suppressed", "dead"]) for _ in logged]
+    got[name] += [entry.position for entry in logged]
+    if logged:
+        core.commit_delivery(
+            DeliveryCommit(
+                name,
+                logged[-1].position,
+                fates.count("delivered"),
+                fates.count("superseded"),
+                fates.count("expired"),
+                fates.count("suppressed"),
+                [(entry, "no") for entry, fate in zip(logged, fates, strict=True) if fate == "dead"],
+            )
+        )
+    count = core.delivery_counts()[name]
+    waiting = core.last_alert_position() - count.position
+    settled = count.delivered + count.superseded + count.dead_lettered + count.expired
+    assert count.routed == settled + waiting
+    return bool(logged)
+
+
+# --- checkpoints ------------------------------------------------------------------------------------------------------
+def rows(core: SqliteCoreReader) -> list[tuple[str, bytes]]:
+    return [(row.key, row.value) for row in core.checkpoint_rows("rollup")]
+
+
+def test_staged_keys_appear_when_the_checkpoint_is_complete(core: SqliteCoreLog) -> None:
+    core.begin_checkpoint()
+    core.stage_checkpoint("rollup", [Saved("b", 1, b"1"), Saved("a", 0, b"0")])
+    core.stage_checkpoint("control", [Saved("a", 0, b"c")])
+    assert (rows(core), core.checkpoint()) == ([], CheckpointInfo(0, b"", {}))
+    core.finish_checkpoint(CheckpointInfo(7, b"d", {"rollup": 1, "control": 2}))
+    assert rows(core) == [("a", b"0"), ("b", b"1")]
+    assert core.checkpoint() == CheckpointInfo(7, b"d", {"control": 2, "rollup": 1})
+    core.begin_checkpoint()
+    core.stage_checkpoint("rollup", [Saved("a", 0, b""), Saved("b", 1, b"new"), Saved("c", 2, b"2")])
+    core.finish_checkpoint(CheckpointInfo(8, b"e", {"rollup": 1, "control": 2}))
+    assert rows(core) == [("b", b"new"), ("c", b"2")]
+    assert [row.value for row in core.checkpoint_rows("control")] == [b"c"]
+
+
+def test_a_crash_in_the_middle_leaves_the_last_checkpoint(path: Path) -> None:
+    core = prepared(path, FaultDisk())
+    core.close()
+    core = SqliteCoreLog(path)
+    assert rows(core) == [("a", b"0"), ("b", b"1")]
+    core.begin_checkpoint()
+    core.stage_checkpoint("rollup", [Saved("c", 2, b"2")])
+    core.finish_checkpoint(CheckpointInfo(9, b"e", {"rollup": 1}))
+    assert rows(core) == [("a", b"0"), ("b", b"1"), ("c", b"2")]
+    core.close()
+
+
+def test_an_operator_is_forgotten_alone(core: SqliteCoreLog) -> None:
+    core.stage_checkpoint("rollup", [Saved("a", 0, b"0")])
+    core.stage_checkpoint("control", [Saved("a", 0, b"0")])
+    core.finish_checkpoint(CheckpointInfo(1, b"", {"rollup": 1, "control": 1}))
+    core.reset_operator("rollup")
+    assert rows(core) == []
+    assert len(list(core.checkpoint_rows("control"))) == 1
+    assert core.checkpoint() == CheckpointInfo(1, b"", {"control": 1})
+
+
+def test_generations_go_up(core: SqliteCoreLog) -> None:
+    assert [core.raise_generation(), core.raise_generation(), core.cursor().generation] == [2, 3, 3]
+
+
+# --- pruning ----------------------------------------------------------------------------------------------------------
+def test_positions_are_never_used_again(core: SqliteCoreLog) -> None:
+    core.open_delivery("store", from_start=True)
+    for seq in range(1, 6):
+        core.commit_detect(batch(seq, alerts=1))
+        core.commit_delivery(DeliveryCommit("store", seq, delivered=1))
+        core.prune(logged_before_ns=1_000)
+        assert [entry.position for entry in core.alerts(0, limit=10)] == [seq]
+    assert core.delivery_counts()["store"] == DeliveryCount(5, 5, 5)
+
+
+def test_without_deliveries_nothing_is_pruned(core: SqliteCoreLog) -> None:
+    core.commit_detect(batch(1, alerts=3))
+    core.prune(logged_before_ns=1_000)
+    assert len(core.alerts(0, limit=10)) == 3
+
+
+def test_one_pruning_takes_a_bounded_number(core: SqliteCoreLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(core_log, "PRUNE_ROWS_MAX", 2)
+    core.commit_detect(batch(1, alerts=9))
+    core.open_delivery("store", from_start=False)
+    core.prune(logged_before_ns=1_000)
+    assert [entry.position for entry in core.alerts(0, limit=10)] == [3, 4, 5, 6, 7, 8, 9]
+
+
+def test_the_oldest_dead_letters_go_first(core: SqliteCoreLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(core_log, "DEAD_LETTERS_MAX", 3)
+    for seq in range(1, 8):
+        core.commit_detect(batch(seq))
+    core.prune(logged_before_ns=0)
+    assert [key for key, _ in core.dead_letters()] == [5, 6, 7]
+    assert [key for key, _ in core.dead_letters(after_id=5, limit=1)] == [6]
