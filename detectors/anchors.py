@@ -1,122 +1,135 @@
-"""What must be present in an event before a rule can match: the index that keeps most rules from being looked at.
+"""What must be true of an event before a rule can match it, said of one field at a time.
 
-From a predicate follow *requirements*: fields, each with a set of values of which the event must have one. An index
-holds, for one field, the rules (as bits of an integer) that each value leaves possible; an event's candidates are the
-intersection over a few fields. Nothing is cached and nothing is learned from events, so there is nothing that an
-attacker could fill or skew.
+From a rule's predicate follow *needs*: for one field, what has to be true of its values whatever the other fields say
+(`weaken`). A need is selective if it is a positive test, not an exclusion, and telling if its field tells events
+apart. A rule without a telling need is split at an Or into branches that have one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
 
-from detectors.fields import getter
-from detectors.predicate import And, Atom, Not, Op, Predicate
+from detectors.predicate import And, Atom, Not, Op, Or, Predicate, all_of, any_of, fields
 from detectors.values import fold, text
 
-Requirements = dict[str, frozenset[str]]
-"""Fields, each with folded values of which one must be present."""
-Lookup = Callable[[dict[str, Any]], int]
-"""From a document to the rules that one field leaves possible, as bits."""
-
-FIELDS_MAX: Final = 6
-"""Fields indexed beyond those that some rule needs: each costs a look-up for most events."""
-_SHARE_MIN: Final = 0.25
-"""A field that this share of the rules requires is worth its look-up."""
+BRANCHES_MAX: Final = 16
+"""Branches of one rule: a rule that would need more is always verified."""
+SPLITS_MAX: Final = 2
+"""Ors of one rule that are split, one inside the other: the ways to do it multiply."""
 _COMMON: Final = frozenset(
-    {
-        "action",
-        "category",
-        "kind",
-        "level",
-        "outcome",
-        "priority",
-        "product",
-        "source",
-        "stage",
-        "status",
-        "type",
-        "verb",
-    }
+    "action category code decision kind level outcome priority product source stage status type verb".split()  # noqa: SIM905
 )
 """Last names of fields with few values, of which every event has one: poor at telling events apart."""
 
 
-def requirements(predicate: Predicate) -> Requirements:
-    """Return what an event must have for the predicate to hold; {} if that can't be said of any field."""
+def weaken(predicate: Predicate, known: Callable[[str | None], bool]) -> Predicate | None:
+    """Return what follows from a predicate for the known fields alone; None if that is nothing.
+
+    Wherever the predicate holds, the weakened one does. If all its fields are known it is the predicate itself.
+    """
+    if all(known(field) for field in fields(predicate)):
+        return predicate
     if isinstance(predicate, Atom):
-        string = text(predicate.value)
-        if predicate.op is Op.EQUALS and predicate.field is not None and string is not None:
-            return {predicate.field: frozenset({fold(string)})}
-        return {}
+        return None
     if isinstance(predicate, Not):
-        return requirements(predicate.part.part) if isinstance(predicate.part, Not) else {}
-    parts = [requirements(part) for part in predicate.parts]
-    return _every(parts) if isinstance(predicate, And) else _some(parts)
+        inner = _negated(predicate.part)
+        return None if inner is None else weaken(inner, known)
+    parts = [weaken(part, known) for part in predicate.parts]
+    decided = [part for part in parts if part is not None]
+    if isinstance(predicate, And):
+        return all_of(decided) if decided else None
+    return any_of(decided) if len(decided) == len(parts) else None
 
 
-def _every(parts: list[Requirements]) -> Requirements:
-    """All hold: of two sets for one field keep the smaller, since both may be met by different values."""
-    merged: Requirements = {}
-    for part in parts:
-        for field, values in part.items():
-            if field not in merged or len(values) < len(merged[field]):
-                merged[field] = values
-    return merged
+def _negated(part: Predicate) -> Predicate | None:
+    """Push a negation one step down; None where it can't go further."""
+    if isinstance(part, Not):
+        return part.part
+    if isinstance(part, And):
+        return any_of(map(Not, part.parts))
+    return all_of(map(Not, part.parts)) if isinstance(part, Or) else None
 
 
-def _some(parts: list[Requirements]) -> Requirements:
-    """One of them holds: only what all of them say of a field follows."""
-    if not parts:
-        return {}
-    shared = [field for field in parts[0] if all(field in part for part in parts)]
-    return {field: frozenset[str]().union(*(part[field] for part in parts)) for field in shared}
+def _selective(need: Predicate) -> bool:
+    """Say whether few values pass: mere presence is no test, nor is an exclusion."""
+    if isinstance(need, Atom):
+        return need.op not in (Op.EXISTS, Op.NULL)
+    if isinstance(need, Not):
+        return isinstance(need.part, Not) and _selective(need.part.part)
+    results = map(_selective, need.parts)
+    return any(results) if isinstance(need, And) else bool(need.parts) and all(results)
 
 
-def choose_fields(rules: Sequence[Requirements]) -> tuple[str, ...]:
-    """Choose the fields to index: at least one of every rule that has any, the most telling first."""
-    usable = [rule for rule in rules if rule]
-    ranked = sorted({field for rule in usable for field in rule}, key=lambda field: _rank(field, usable))
-    needed: dict[str, None] = {}
-    for rule in usable:
-        if needed.keys().isdisjoint(rule):
-            needed[next(field for field in ranked if field in rule)] = None
-    shared = [field for field in ranked if sum(field in rule for rule in usable) >= _SHARE_MIN * len(usable)]
-    chosen = {*needed, *shared[:FIELDS_MAX]}
-    return tuple(field for field in ranked if field in chosen)
+def telling(field: str) -> bool:
+    """Say whether a field tells events apart."""
+    return field.rpartition(".")[2] not in _COMMON
 
 
-def _rank(field: str, rules: Sequence[Requirements]) -> tuple[bool, int, str]:
-    """Order fields: those that tell events apart, then those that most rules require."""
-    return field.rpartition(".")[2] in _COMMON, -sum(field in rule for rule in rules), field
+def _has_telling_need(predicate: Predicate) -> bool:
+    return any(telling(field) for field in selective_fields(needs_of(predicate)))
 
 
-def lookup(field: str, rules: Mapping[int, Requirements]) -> Lookup:
-    """Index one field: `rules` maps each rule's bit number to its requirements."""
-    indifferent = sum(1 << bit for bit, rule in rules.items() if field not in rule)
-    table: dict[str, int] = {}
-    for bit, rule in rules.items():
-        for value in rule.get(field, ()):
-            table[value] = table.get(value, indifferent) | 1 << bit
-    return _compile(field, table, indifferent)
+def selective_fields(needs: Mapping[str, Predicate]) -> list[str]:
+    """Return the fields whose need few values meet."""
+    return [field for field, need in needs.items() if _selective(need)]
 
 
-def _compile(field: str, table: dict[str, int], indifferent: int) -> Lookup:
-    get = getter(field)
-    find = table.get
+def branches(predicate: Predicate) -> list[Predicate]:
+    """Split a predicate into predicates that it is the Or of, each with a telling need, or at least a selective one.
 
-    def candidates(doc: dict[str, Any]) -> int:
-        found = indifferent
-        for value in get(doc):
-            string = value if type(value) is str else text(value)
-            if string is not None:
-                found |= find(string.casefold(), indifferent)
-        return found
-
-    return candidates
+    Without such a split it is its own only branch.
+    """
+    for wanted in (_has_telling_need, _has_need):
+        found = _split(predicate, wanted, SPLITS_MAX)
+        if found is not None:
+            return found
+    return [predicate]
 
 
-def bits(numbers: Iterable[int]) -> int:
-    """Return the integer with these bits set."""
-    return sum(1 << number for number in numbers)
+def _split(predicate: Predicate, wanted: Callable[[Predicate], bool], splits: int) -> list[Predicate] | None:
+    if wanted(predicate):
+        return [predicate]
+    for choices in _choices(predicate) if splits else ():
+        found: list[Predicate] = []
+        for choice in choices:
+            inner = _split(choice, wanted, splits - 1)
+            if inner is None or len(found) + len(inner) > BRANCHES_MAX:
+                break
+            found.extend(inner)
+        else:
+            return found
+    return None
+
+
+def _has_need(predicate: Predicate) -> bool:
+    return bool(selective_fields(needs_of(predicate)))
+
+
+def _choices(predicate: Predicate) -> Iterator[list[Predicate]]:
+    """Yield each way to split a predicate at one of its Ors."""
+    if isinstance(predicate, Or):
+        yield list(predicate.parts)
+    elif isinstance(predicate, And):
+        for position, part in enumerate(predicate.parts):
+            if isinstance(part, Or):
+                before, after = predicate.parts[:position], predicate.parts[position + 1 :]
+                yield [all_of([*before, choice, *after]) for choice in part.parts]
+
+
+def needs_of(branch: Predicate | None) -> dict[str, Predicate]:
+    """Return for each field what a branch needs of it; nothing for a branch of which nothing is known."""
+    found = {field: weaken(branch, {field}.__contains__) for field in fields(branch) if field} if branch else {}
+    return {field: need for field, need in found.items() if need is not None}
+
+
+def equal_to(need: Predicate) -> frozenset[str] | None:
+    """Return the folded strings of which a value must equal one, if the need is just that."""
+    if isinstance(need, Atom):
+        string = text(need.value) if need.op is Op.EQUALS else None
+        return None if string is None else frozenset({fold(string)})
+    if not isinstance(need, Or):
+        return None
+    parts = [equal_to(part) for part in need.parts]
+    found = [part for part in parts if part is not None]
+    return frozenset[str]().union(*found) if len(found) == len(parts) else None

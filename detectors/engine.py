@@ -1,7 +1,7 @@
 """Every rule against every event, at a cost that hardly grows with the number of rules.
 
 For each decoder the engine keeps the rules whose Sigma log source contains one of the decoder's. An event's candidates
-come from an index over a few fields of its head (`detectors.anchors`); candidates are verified by compiled closures,
+come from an index over a few fields of its head (`detectors.index`); candidates are verified by compiled closures,
 first on the head with what can be said there, and only then on the whole document.
 
 A decoder with `head_fields` promises that no other top-level key of its documents begins with one of them and a dot, so
@@ -17,11 +17,12 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from detectors.anchors import Lookup, Requirements, bits, choose_fields, lookup, requirements
+from detectors.anchors import weaken
 from detectors.compiled import Check, compile_predicate
 from detectors.explain import explain
 from detectors.fields import getter, top_keys
-from detectors.predicate import And, Atom, Not, Predicate, all_of, any_of, fields
+from detectors.index import Index
+from detectors.predicate import Predicate
 from detectors.rule import Rule
 from detectors.values import is_list, is_object, text
 from vedette.schema.event import Decoder, Event, LogSource
@@ -42,6 +43,7 @@ class Engine:
 
     def __init__(self, rules: Sequence[Rule], decoders: Mapping[str, Decoder]) -> None:
         """Compile the rules for each decoder; matches come in the order of `rules`."""
+        self.rules = tuple(rules)
         self._programs: dict[str, _Program] = {}
         for name, decoder in decoders.items():
             program = _Program([rule for rule in rules if _applies(rule.logsource, decoder.logsources)], decoder)
@@ -55,8 +57,8 @@ class Engine:
     def match(self, event: Event) -> list[Match]:
         """Return a match for each rule that holds for the event.
 
-        Raises:
-            DecodeError: a candidate had to see the whole document, and that can't be decoded.
+        The whole document is decoded only if a candidate needs it; where it is broken, the head counts as the whole
+        (`Event.doc`), and `event.broken` says so afterwards.
         """
         program = self._programs.get(event.decoder.name)
         return program.match(event) if program is not None else []
@@ -77,50 +79,36 @@ class _Program:
     def __init__(self, rules: list[Rule], decoder: Decoder) -> None:
         self.rules = rules
         self._head_fields = decoder.head_fields
-        self._verified = tuple(self._compile(rule, decoder) for rule in rules)
-        required = {bit: self._requirements(rule) for bit, rule in enumerate(rules)}
-        anchored = {bit: needs for bit, needs in required.items() if needs}
-        self.unanchored = [rule for bit, rule in enumerate(rules) if bit not in anchored]
-        self._always = bits(bit for bit in required if bit not in anchored)
-        self._anchored = bits(anchored)
-        self._lookups: tuple[Lookup, ...] = tuple(
-            lookup(field, anchored) for field in choose_fields(list(anchored.values()))
+        on_head = [weaken(rule.predicate, self._in_head) for rule in rules]
+        self._verified = tuple(
+            _verified(rule, part, rule.info.dedup_by or decoder.dedup_by)
+            for rule, part in zip(rules, on_head, strict=True)
         )
+        self._index = Index(on_head)
+        self.unanchored = [rules[position] for position in sorted(self._index.unanchored)]
 
     def match(self, event: Event) -> list[Match]:
-        head = event.head
-        candidates = self._anchored
-        for possible in self._lookups:
-            candidates &= possible(head)
-            if not candidates:
-                break
-        candidates |= self._always
+        candidates = self._index.candidates(event.head)
         return self._verify(candidates, event) if candidates else []
 
     def _verify(self, candidates: int, event: Event) -> list[Match]:
         matches: list[Match] = []
+        last = -1
         while candidates:
             lowest = candidates & -candidates
             candidates ^= lowest
-            rule, on_head, on_whole, dedup_by = self._verified[lowest.bit_length() - 1]
+            position = self._index.owners[lowest.bit_length() - 1]
+            if position == last:
+                continue
+            last = position
+            rule, on_head, on_whole, dedup_by = self._verified[position]
             if (on_head is None or on_head(event.head)) and (on_whole is None or on_whole(event.doc)):
                 explained = partial(_explained, rule.predicate, event, whole=on_whole is not None)
                 matches.append(Match(rule.info, event, explained, partial(self._dedup_values, dedup_by, event)))
         return matches
 
-    def _compile(self, rule: Rule, decoder: Decoder) -> _Verified:
-        on_head = _on_head(rule.predicate, self._head_fields)
-        on_whole = rule.predicate if on_head != rule.predicate else None
-        return _Verified(
-            rule,
-            None if on_head is None else compile_predicate(on_head),
-            None if on_whole is None else compile_predicate(on_whole),
-            rule.info.dedup_by or decoder.dedup_by,
-        )
-
-    def _requirements(self, rule: Rule) -> Requirements:
-        needs = requirements(rule.predicate)
-        return {field: values for field, values in needs.items() if _in_head(field, self._head_fields)}
+    def _in_head(self, field: str | None) -> bool:
+        return _in_head(field, self._head_fields)
 
     def _dedup_values(self, names: Iterable[str], event: Event) -> tuple[str, ...]:
         return tuple(self._dedup_value(name, event) for name in names)
@@ -148,15 +136,13 @@ def _in_head(field: str | None, head_fields: frozenset[str] | None) -> bool:
     return field is not None and top_keys(field)[0] in head_fields
 
 
-def _on_head(predicate: Predicate, head_fields: frozenset[str] | None) -> Predicate | None:
-    """Weaken a predicate to what the head can decide: it holds on the head wherever the whole holds. None is "true"."""
-    if isinstance(predicate, Atom | Not):
-        return predicate if all(_in_head(field, head_fields) for field in fields(predicate)) else None
-    parts = [_on_head(part, head_fields) for part in predicate.parts]
-    decided = [part for part in parts if part is not None]
-    if isinstance(predicate, And):
-        return None if parts and not decided else all_of(decided)
-    return None if len(decided) < len(parts) else any_of(decided)
+def _verified(rule: Rule, on_head: Predicate | None, dedup_by: tuple[str, ...]) -> _Verified:
+    return _Verified(
+        rule,
+        None if on_head is None else compile_predicate(on_head),
+        None if on_head == rule.predicate else compile_predicate(rule.predicate),
+        dedup_by,
+    )
 
 
 def _explained(predicate: Predicate, event: Event, *, whole: bool) -> tuple[Clause, ...]:

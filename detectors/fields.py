@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from detectors.values import is_list, is_object
+from detectors.values import is_list, is_object, kind_of
 
 Path = tuple[str | int, ...]
 """Where a value stands: keys and list positions from the root."""
@@ -37,9 +37,9 @@ def getter(field: str | None) -> Getter:
 
 
 def _top_getter(key: str) -> Getter:
-    def get(doc: dict[str, Any]) -> tuple[Any, ...]:
+    def get(doc: Any) -> tuple[Any, ...]:
         value = doc.get(key)
-        if type(value) is str:
+        if kind_of(value) is str:
             return (value,)
         if value is None:
             return (None,) if key in doc else ()
@@ -51,11 +51,11 @@ def _top_getter(key: str) -> Getter:
 def _pair_getter(field: str, first: str, second: str) -> Getter:
     deep = _deep_getter([first, second])
 
-    def get(doc: dict[str, Any]) -> tuple[Any, ...]:
+    def get(doc: Any) -> tuple[Any, ...]:
         inner = doc.get(first)
-        if type(inner) is dict and field not in doc:
-            value = inner.get(second)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-            if type(value) is str:  # pyright: ignore[reportUnknownArgumentType]
+        if kind_of(inner) is dict and field not in doc:
+            value = inner.get(second)
+            if kind_of(value) is str:
                 return (value,)
             if value is None:
                 return (None,) if second in inner else ()
@@ -65,16 +65,34 @@ def _pair_getter(field: str, first: str, second: str) -> Getter:
 
 
 def _deep_getter(names: list[str]) -> Getter:
+    last = len(names)
     steps = tuple(
         tuple((".".join(names[at:end]), end) for end in range(len(names), at, -1)) for at in range(len(names))
     )
+    literals = tuple(tuple(key for key, _ in step[:-1]) for step in steps)
 
-    def get(doc: dict[str, Any]) -> tuple[Any, ...]:
-        found: list[Any] = []
-        _collect(doc, steps, 0, found)
-        return tuple(found)
+    def get(doc: Any) -> tuple[Any, ...]:
+        value: Any = doc
+        at = 0
+        while kind_of(value) is dict:
+            for literal in literals[at]:
+                if literal in value:
+                    return _collected(doc, steps, 0)
+            if names[at] not in value:
+                return ()
+            value = value[names[at]]
+            at += 1
+            if at == last and kind_of(value) is not list:
+                return (value,)
+        return _collected(value, steps, at) if kind_of(value) is list else ()
 
     return get
+
+
+def _collected(value: Any, steps: Steps, at: int) -> tuple[Any, ...]:
+    found: list[Any] = []
+    _collect(value, steps, at, found)
+    return tuple(found)
 
 
 Steps = tuple[tuple[tuple[str, int], ...], ...]
@@ -82,12 +100,12 @@ Steps = tuple[tuple[tuple[str, int], ...], ...]
 
 
 def _collect(value: Any, steps: Steps, at: int, found: list[Any]) -> None:
-    if isinstance(value, list) and (value or at < len(steps)):
-        for element in value:  # pyright: ignore[reportUnknownVariableType]
+    if kind_of(value) is list and (value or at < len(steps)):
+        for element in value:
             _collect(element, steps, at, found)
     elif at == len(steps):
         found.append(value)
-    elif isinstance(value, dict):
+    elif kind_of(value) is dict:
         before = len(found)
         for key, end in steps[at]:
             if key in value:

@@ -7,6 +7,7 @@ these functions raises, whatever an attacker put into an event.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -22,6 +23,10 @@ INTEGER_BITS_MAX: Final = 1024
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_UNITS: Final = ((10**11, 1), (10**14, 10**3), (10**17, 10**6), (10**20, 10**9))
+
+
+kind_of: Final[Callable[[Any], object]] = type
+"""The type of a JSON value, to be compared by `is`: `isinstance` costs more and leaves types half known."""
 
 
 def is_list(value: Any) -> TypeGuard[list[Any]]:
