@@ -7,13 +7,15 @@ the order can't be noticed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from detectors.fields import Getter, getter
+from detectors.guards import guard, shared_prefix
+from detectors.networks import in_networks
 from detectors.pattern import compile_glob
-from detectors.predicate import And, Atom, Not, Op, Or, Predicate, value_limit, value_test
-from detectors.values import fold, text
+from detectors.predicate import And, Atom, Not, Op, Predicate, fields, value_limit, value_test
+from detectors.values import fold, kind_of, text
 
 Check = Callable[[dict[str, Any]], bool]
 TextCheck = Callable[[str], bool]
@@ -22,7 +24,7 @@ _COSTS: Final = {Op.EXISTS: 1, Op.NULL: 1, Op.EQUALS: 2, Op.PREFIX: 2, Op.SUFFIX
 _COST_OTHER: Final = 10
 _COST_KEYWORD: Final = 100
 """A keyword visits every leaf of the document."""
-_GROUPED: Final = frozenset({Op.EQUALS, Op.PREFIX, Op.SUFFIX, Op.CONTAINS})
+_GROUPED: Final = frozenset({Op.EQUALS, Op.PREFIX, Op.SUFFIX, Op.CONTAINS, Op.CIDR})
 
 
 def compile_predicate(predicate: Predicate) -> Check:
@@ -38,7 +40,27 @@ def compile_predicate(predicate: Predicate) -> Check:
         return lambda doc: not inner(doc)
     if isinstance(predicate, And):
         return _all([compile_predicate(part) for part in sorted(predicate.parts, key=_cost)])
-    return _any([_group(group) for group in sorted(_groups(predicate), key=lambda group: sum(map(_cost, group)))])
+    return _or(predicate.parts)
+
+
+def _or(parts: Iterable[Predicate]) -> Check:
+    together: dict[tuple[str, ...] | None, list[Predicate]] = {}
+    for part in parts:
+        together.setdefault(shared_prefix(part), []).append(part)
+    checks = _grouped(together.pop(None, []))
+    for prefix, guarded in together.items():
+        check = _any(_grouped(guarded))
+        checks.append(check if prefix is None or len(guarded) == 1 else _guarded(prefix, guarded, check))
+    return _any(checks)
+
+
+def _guarded(prefix: tuple[str, ...], parts: Iterable[Predicate], check: Check) -> Check:
+    possible = guard(prefix, {name for part in parts for name in fields(part) if name is not None})
+    return lambda doc: possible(doc) and check(doc)
+
+
+def _grouped(parts: Iterable[Predicate]) -> list[Check]:
+    return [_group(group) for group in sorted(_groups(parts), key=lambda group: sum(map(_cost, group)))]
 
 
 def _cost(predicate: Predicate) -> int:
@@ -79,11 +101,11 @@ def _any(checks: list[Check]) -> Check:
     return check
 
 
-def _groups(predicate: Or) -> list[list[Predicate]]:
+def _groups(parts: Iterable[Predicate]) -> list[list[Predicate]]:
     """Gather the atoms that ask one field in one way; each other part stands alone."""
     together: dict[tuple[str | None, Op, bool], list[Predicate]] = {}
     alone: list[list[Predicate]] = []
-    for part in predicate.parts:
+    for part in parts:
         if isinstance(part, Atom) and part.op in _GROUPED and text(part.value) is not None:
             together.setdefault((part.field, part.op, part.cased), []).append(part)
         else:
@@ -95,7 +117,12 @@ def _group(group: list[Predicate]) -> Check:
     first = group[0]
     if not isinstance(first, Atom) or len(group) == 1:
         return compile_predicate(first)
-    return _text_check(getter(first.field), _among(first, tuple(_expected(part) for part in group)), cased=first.cased)
+    get = getter(first.field)
+    strings = tuple(_expected(part) for part in group)
+    if first.op is Op.CIDR:
+        test = in_networks(strings)
+        return lambda doc: any(test(value) for value in get(doc))
+    return _text_check(get, _among(first, strings), cased=first.cased)
 
 
 def _expected(part: Predicate) -> str:
@@ -129,7 +156,7 @@ def _atom(atom: Atom) -> Check:
 def _text_check(get: Getter, test: TextCheck, *, cased: bool) -> Check:
     def check(doc: dict[str, Any]) -> bool:
         for value in get(doc):
-            string = value if type(value) is str else text(value)
+            string = value if kind_of(value) is str else text(value)
             if string is not None and test(string if cased else string.casefold()):
                 return True
         return False
