@@ -15,8 +15,6 @@ from itertools import pairwise
 from typing import Any, Final, NamedTuple, Protocol
 
 import yaml
-from sigma.exceptions import SigmaError
-from sigma.rule.base import check_alias_expansion
 
 from detectors.rule import RuleText
 from detectors.values import is_object
@@ -24,6 +22,8 @@ from vedette.schema.errors import RuleError
 
 TEXT_CHARS_MAX: Final = 4 * 1024 * 1024
 """One rule file. The largest published rules have some 100 KB; a pack's tests carry whole events."""
+NODES_MAX: Final = 1_000_000
+"""Values of a document with its aliases written out; a text of the size above has about as many without."""
 DEPTH_MAX: Final = 100
 """Nesting of a document; test events are Kubernetes objects, which stay below it."""
 
@@ -104,28 +104,32 @@ def _read_part(source: RuleText, text: str, line_offset: int) -> Iterator[Docume
             yield _error(source, f"nested deeper than {DEPTH_MAX} levels", too_deep, line_offset)
             return
         for node, data in _compose(text):
-            problem = _problem(node)
-            if problem is not None:
-                yield _error(source, *problem, line_offset)
+            if isinstance(data, _Refused):
+                yield _error(source, data.message, data.mark, line_offset)
             elif is_object(data):
-                check_alias_expansion(data)
                 yield Document(source, data, node, line_offset)
             elif data is not None:
                 yield _error(source, "a rule is a YAML mapping", node.start_mark, line_offset)
     except yaml.MarkedYAMLError as error:
         message = " ".join(filter(None, (error.context, error.problem)))
         yield _error(source, message, error.problem_mark or error.context_mark, line_offset)
-    except (yaml.YAMLError, SigmaError, ValueError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         yield RuleError(f"not readable as YAML: {error}", path=source.path, line=line_offset + 1)
 
 
+class _Refused(NamedTuple):
+    message: str
+    mark: Mark
+
+
 def _compose(text: str) -> Iterator[tuple[yaml.Node, Any]]:
+    """Yield every document's root and its data, or in place of that why it is refused."""
     loader = _Loader(text)
     try:
         while loader.check_node():
             node = loader.get_node()
             if node is not None:
-                yield node, loader.construct_document(node)
+                yield node, _problem(node) or loader.construct_document(node)
     finally:
         loader.dispose()
 
@@ -143,32 +147,44 @@ def _too_deep(text: str) -> Mark | None:
     return None
 
 
-def _problem(root: yaml.Node) -> tuple[str, Mark] | None:
-    """Find the first key that is given twice or is not a string; each of the two is silently something else in YAML."""
-    seen: set[int] = set()
-    stack = [root]
+def _problem(root: yaml.Node) -> _Refused | None:
+    """Find what YAML would let pass: aliases that grow or turn in circles, keys that are given twice or no strings."""
+    sizes: dict[int, int] = {}
+    entered: set[int] = set()
+    stack = [(root, False)]
     while stack:
-        node = stack.pop()
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
-        if isinstance(node, yaml.SequenceNode):
-            stack.extend(reversed(node.value))
-        elif isinstance(node, yaml.MappingNode):
+        node, is_done = stack.pop()
+        inner = _inner(node)
+        if is_done:
+            entered.discard(id(node))
+            sizes[id(node)] = 1 + sum(sizes[id(child)] for child in inner)
+            if sizes[id(node)] > NODES_MAX:
+                return _Refused(f"its aliases expand to more than {NODES_MAX} values", node.start_mark)
+        elif id(node) in entered:
+            return _Refused("an alias contains itself", node.start_mark)
+        elif id(node) not in sizes:
             problem = _key_problem(node)
             if problem is not None:
                 return problem
-            stack.extend(value for _, value in reversed(node.value))
+            entered.add(id(node))
+            stack.append((node, True))
+            stack.extend((child, False) for child in reversed(inner))
     return None
 
 
-def _key_problem(node: yaml.MappingNode) -> tuple[str, Mark] | None:
+def _inner(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.SequenceNode):
+        return list(node.value)
+    return [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else []
+
+
+def _key_problem(node: yaml.Node) -> _Refused | None:
     keys: set[str] = set()
-    for key, _ in node.value:
+    for key in [pair[0] for pair in node.value] if isinstance(node, yaml.MappingNode) else []:
         if key.tag not in (_STRING, _MERGE):
-            return "a key must be a string; quote it", key.start_mark
+            return _Refused("a key must be a string; quote it", key.start_mark)
         if key.value in keys:
-            return f"the key {key.value!r} is given twice", key.start_mark
+            return _Refused(f"the key {key.value!r} is given twice", key.start_mark)
         keys.add(key.value)
     return None
 

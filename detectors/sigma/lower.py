@@ -6,67 +6,22 @@ as parsed, before pySigma replaces names by their detections, so that each atom 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from sigma.conditions import ConditionAND, ConditionIdentifier, ConditionNOT, ConditionOR, ConditionSelector
 from sigma.exceptions import SigmaConditionError
 from sigma.rule import SigmaDetection, SigmaDetectionItem, SigmaDetections
-from sigma.types import (
-    CompareOperators,
-    Placeholder,
-    SigmaBool,
-    SigmaCasedString,
-    SigmaCIDRExpression,
-    SigmaCompareExpression,
-    SigmaExists,
-    SigmaExpansion,
-    SigmaFieldReference,
-    SigmaNull,
-    SigmaNumber,
-    SigmaRegularExpression,
-    SigmaString,
-    SigmaTimestampPart,
-    SigmaType,
-    SpecialChars,
-)
+from sigma.types import SigmaNull
 
-from detectors.pattern import GlobPart, Wild, compile_regex, render_glob
-from detectors.predicate import Atom, Not, Op, Predicate, all_of, any_of
+from detectors.predicate import Not, Predicate, all_of, any_of
 from detectors.sigma.documents import Document, Key
+from detectors.sigma.values import Item, lower_value
+from vedette.schema.errors import RuleError
 
-_WILD: Final = {SpecialChars.WILDCARD_MULTI: Wild.ANY, SpecialChars.WILDCARD_SINGLE: Wild.ONE}
-_ORDER: Final = {
-    CompareOperators.LT: Op.LT,
-    CompareOperators.LTE: Op.LTE,
-    CompareOperators.GT: Op.GT,
-    CompareOperators.GTE: Op.GTE,
-}
-_REFERENCES: Final = {
-    (False, False): Op.SAME,
-    (True, False): Op.PREFIX_FIELD,
-    (False, True): Op.SUFFIX_FIELD,
-    (True, True): Op.CONTAINS_FIELD,
-}
-_PARTS: Final = {Op.MINUTE: (0, 59), Op.HOUR: (0, 23), Op.DAY: (1, 31), Op.WEEK: (1, 53), Op.MONTH: (1, 12)}
-_INTEGER_MIN: Final = -(2**63)
-_INTEGER_MAX: Final = 2**64 - 1
-
-
-class _Item:
-    """Where a value stands: what an atom made of it needs, and where to report that it can't be made."""
-
-    def __init__(self, document: Document, keys: tuple[Key, ...], field: str | None, where: str) -> None:
-        self.field = field
-        self.where = where
-        self._document = document
-        self._keys = keys
-
-    def atom(self, op: Op, value: str | float | bool | None = None, *, cased: bool = False) -> Atom:
-        return Atom(self.field, op, value, cased, self.where)
-
-    def refused(self, message: str) -> Exception:
-        return self._document.error(message, *self._keys, at_key=True)
+CONDITION_CHARS_MAX: Final = 8192
+"""Parsing takes time that grows faster than the length; the longest published condition has some hundred characters."""
+CONDITION_DEPTH_MAX: Final = 64
+"""And, Or and Not inside each other: everything that handles predicates recurses."""
 
 
 def lower_detections(detections: SigmaDetections, document: Document, section: str, label: str = "") -> Predicate:
@@ -91,17 +46,30 @@ class _Lowering:
     def condition(self, position: int) -> Predicate:
         """Lower one of the conditions."""
         try:
-            return self._node(self._detections.parsed_condition[position].parse(postprocess=False))
+            return self._node(self._parsed(position))
         except SigmaConditionError as error:
-            column = getattr(error.__context__, "column", 1)
-            raise self._document.error(str(error), self._section, "condition", column=column) from error
+            raise self._refused(*_said(error), position) from error
 
-    def _node(self, node: Any) -> Predicate:
+    def _parsed(self, position: int) -> Any:
+        text: Any = self._detections.condition[position]
+        if not isinstance(text, str) or len(text) > CONDITION_CHARS_MAX:
+            raise self._refused(f"a condition is a text of at most {CONDITION_CHARS_MAX} characters", 1, position)
+        try:
+            return self._detections.parsed_condition[position].parse(postprocess=False)
+        except RecursionError as error:
+            raise self._refused("the condition is nested too deeply", 1, position) from error
+
+    def _refused(self, message: str, column: int, position: int) -> RuleError:
+        return self._document.error(message, self._section, "condition", position, column=column)
+
+    def _node(self, node: Any, depth: int = 0) -> Predicate:
+        if depth > CONDITION_DEPTH_MAX:
+            raise SigmaConditionError(f"the condition is nested deeper than {CONDITION_DEPTH_MAX} levels")
         if isinstance(node, ConditionIdentifier):
             return self._named(node.identifier)
         if isinstance(node, ConditionSelector):
             return self._selected(node)
-        parts = [self._node(part) for part in node.args]
+        parts = [self._node(part, depth + 1) for part in node.args]
         if isinstance(node, ConditionNOT):
             return Not(parts[0])
         assert isinstance(node, ConditionAND | ConditionOR), "pySigma's grammar knows no other node"
@@ -130,153 +98,15 @@ class _Lowering:
         return all_of(parts) if detection.item_linking is ConditionAND else any_of(parts)
 
     def _item(self, item: SigmaDetectionItem, keys: tuple[Key, ...], where: str) -> Predicate:
-        place = _Item(self._document, keys, item.field, where if item.field is None else f"{where}.{item.field}")
-        parts = [_value(value, place) for value in item.value or [SigmaNull()]]
+        place = Item(self._document, keys, item.field, where if item.field is None else f"{where}.{item.field}")
+        parts = [lower_value(value, place) for value in item.value or [SigmaNull()]]
         joined = all_of(parts) if item.value_linking is ConditionAND else any_of(parts)
         return Not(joined) if item.negated else joined
 
 
-def _value(value: SigmaType, item: _Item) -> Predicate:
-    for kind, lower in _VALUES:
-        if isinstance(value, kind):
-            return lower(value, item)
-    raise item.refused(f"{type(value).__name__} has no meaning on a stream of events")
-
-
-def _string(value: SigmaString, item: _Item) -> Predicate:
-    parts = _glob_parts(value, item)
-    if item.field is None:
-        parts = [Wild.ANY, *parts, Wild.ANY]
-    return text_atom(item.atom, parts, cased=isinstance(value, SigmaCasedString))
-
-
-def _glob_parts(value: SigmaString, item: _Item) -> list[GlobPart]:
-    parts: list[GlobPart] = []
-    for part in value.s:
-        if isinstance(part, Placeholder):
-            raise item.refused(f"the placeholder %{part.name}% has no values; list them in the rule")
-        parts.append(_WILD[part] if isinstance(part, SpecialChars) else part)
-    return parts
-
-
-def text_atom(atom: Callable[..., Atom], parts: Iterable[GlobPart], *, cased: bool) -> Atom:
-    """Make the simplest atom that tests a text against a glob; `atom` takes (op, value, cased=…)."""
-    merged = _merged(parts)
-    literals = [part for part in merged if isinstance(part, str)]
-    shape = tuple(part if isinstance(part, Wild) else None for part in merged)
-    op = _SHAPES.get(shape, Op.WILDCARD)
-    return atom(op, render_glob(merged) if op is Op.WILDCARD else "".join(literals), cased=cased)
-
-
-def _merged(parts: Iterable[GlobPart]) -> list[GlobPart]:
-    merged: list[GlobPart] = []
-    for part in parts:
-        last = merged[-1] if merged else None
-        if isinstance(part, str) and isinstance(last, str):
-            merged[-1] = last + part
-        elif part and not (part is Wild.ANY and last is Wild.ANY):
-            merged.append(part)
-    return merged
-
-
-_SHAPES: Final[dict[tuple[Wild | None, ...], Op]] = {
-    (): Op.EQUALS,
-    (None,): Op.EQUALS,
-    (None, Wild.ANY): Op.PREFIX,
-    (Wild.ANY, None): Op.SUFFIX,
-    (Wild.ANY, None, Wild.ANY): Op.CONTAINS,
-}
-
-
-def _number(value: SigmaNumber, item: _Item) -> Predicate:
-    if item.field is None:
-        return item.atom(Op.CONTAINS, str(value.number))
-    return item.atom(Op.EQUALS, _storable(value.number))
-
-
-def _storable(number: float) -> float:
-    """Keep a number within what MessagePack can store."""
-    return number if _INTEGER_MIN <= number <= _INTEGER_MAX else float(number)
-
-
-def _bool(value: SigmaBool, item: _Item) -> Predicate:
-    return item.atom(Op.EQUALS, value.boolean)
-
-
-def _null(_: SigmaNull, item: _Item) -> Predicate:
-    if item.field is None:
-        raise item.refused("null needs a field")
-    return item.atom(Op.NULL)
-
-
-def _exists(value: SigmaExists, item: _Item) -> Predicate:
-    atom = item.atom(Op.EXISTS)
-    return atom if value.exists else Not(atom)
-
-
-def _regex(value: SigmaRegularExpression, item: _Item) -> Predicate:
-    if value.contains_placeholder():
-        raise item.refused("the regular expression has a placeholder without values; write them into the rule")
-    flags = "".join(sorted(value.sigma_to_re_flag[flag] for flag in value.flags))
-    pattern = f"(?{flags}){value.regexp}" if flags else str(value.regexp)
-    try:
-        compile_regex(pattern)
-    except ValueError as error:
-        raise item.refused(f"RE2 does not take the regular expression: {error}") from error
-    return item.atom(Op.REGEX, pattern)
-
-
-def _cidr(value: SigmaCIDRExpression, item: _Item) -> Predicate:
-    return item.atom(Op.CIDR, str(value.network))
-
-
-def _compare(value: SigmaCompareExpression, item: _Item) -> Predicate:
-    op = _ORDER.get(value.op)
-    if op is None or item.field is None:
-        raise item.refused("a comparison needs a field and one of lt, lte, gt, gte")
-    if isinstance(value.number, SigmaTimestampPart):
-        return _compare_time(value.number, op, item)
-    return item.atom(op, _storable(value.number.number))
-
-
-def _compare_time(value: SigmaTimestampPart, op: Op, item: _Item) -> Predicate:
-    part = Op(value.timestamp_part.name.lower())
-    if part not in _PARTS:
-        raise item.refused(f"a {part} can't be compared; list the values")
-    least, most = _PARTS[part]
-    bound = int(value.number)
-    low = {Op.GT: bound + 1, Op.GTE: bound}.get(op, least)
-    high = {Op.LT: bound - 1, Op.LTE: bound}.get(op, most)
-    return any_of(item.atom(part, number) for number in range(max(low, least), min(high, most) + 1))
-
-
-def _time_part(value: SigmaTimestampPart, item: _Item) -> Predicate:
-    if item.field is None:
-        raise item.refused("a part of a time needs a field")
-    return item.atom(Op(value.timestamp_part.name.lower()), int(value.number))
-
-
-def _field_reference(value: SigmaFieldReference, item: _Item) -> Predicate:
-    if item.field is None:
-        raise item.refused("fieldref needs a field")
-    return item.atom(_REFERENCES[value.starts_with, value.ends_with], value.field)
-
-
-def _expansion(value: SigmaExpansion, item: _Item) -> Predicate:
-    return any_of(_value(part, item) for part in value.values)
-
-
-_VALUES: Final[tuple[tuple[type[SigmaType], Callable[[Any, _Item], Predicate]], ...]] = (
-    (SigmaString, _string),
-    (SigmaTimestampPart, _time_part),
-    (SigmaNumber, _number),
-    (SigmaBool, _bool),
-    (SigmaNull, _null),
-    (SigmaExists, _exists),
-    (SigmaRegularExpression, _regex),
-    (SigmaCIDRExpression, _cidr),
-    (SigmaCompareExpression, _compare),
-    (SigmaFieldReference, _field_reference),
-    (SigmaExpansion, _expansion),
-)
-"""In this order: a time part is a number to Python too."""
+def _said(error: SigmaConditionError) -> tuple[str, int]:
+    """Return what is wrong with a condition, and at which of its columns (from 1)."""
+    position = getattr(error.__context__, "loc", None)  # pyparsing's, which is pySigma's own affair
+    if not isinstance(position, int):
+        return str(error), 1
+    return f"the condition can't be read from {getattr(error.__context__, 'pstr', '')[position:]!r} on", position + 1
