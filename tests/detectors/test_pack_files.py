@@ -1,0 +1,38 @@
+"""Reading rule files: order, names, and what can't be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from detectors.packs import FILE_BYTES_MAX, read_rule_files, shipped_pack_texts
+from vedette.schema.errors import ConfigError, RuleError
+
+
+def test_files_are_read_in_order_of_their_names(tmp_path: Path) -> None:
+    for name in ("b.yml", "a.yaml", "notes.txt", "sub/c.yml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"title: {name}")
+    texts = read_rule_files([tmp_path, tmp_path / "b.yml"])
+    assert [text.text for text in texts] == ["title: a.yaml", "title: b.yml", "title: sub/c.yml", "title: b.yml"]
+    assert texts[0].path == texts[0].pack == str(tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [(None, ConfigError), (b"\xff", RuleError), (b"x" * (FILE_BYTES_MAX + 1), RuleError)],
+    ids=["missing", "latin1", "huge"],
+)
+def test_what_cannot_be_read_is_named(tmp_path: Path, content: bytes | None, expected: type[Exception]) -> None:
+    path = tmp_path / "rule.yml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(expected, match=r"rule\.yml"):
+        read_rule_files([path])
+
+
+def test_shipped_packs_bear_no_machine_path() -> None:
+    texts = shipped_pack_texts()
+    assert [text.path for text in texts] == sorted(text.path for text in texts)
+    assert all(text.path.startswith(f"{text.pack}/") for text in texts)
