@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from pathlib import Path
+from random import Random
 
 import apsw
 import pytest
@@ -16,7 +17,7 @@ from vedette.runtime.sink_context import SinkContext
 from vedette.schema.alert import AlertRevision
 from vedette.schema.errors import ConfigError, PermanentError, TransientError
 from vedette.schema.limits import SECOND_NS
-from vedette.testing.faults import INJECTED, Fault, FaultDisk, Operation
+from vedette.testing.faults import INJECTED, Fault, FaultDisk, Loss, Operation
 from vedette.testing.sinks import NOW_NS, OPENED_NS, StandingClock, sample_revision
 
 # A checkpoint that fails after its commit is no failure of the commit; apsw reports it as an unraisable exception.
@@ -255,4 +256,21 @@ async def test_the_event_loop_never_waits_for_the_disk(tmp_path: Path, monkeypat
     assert not call.done()
     release.set()
     assert list(await call) == [None]
+    await sink.stop()
+
+
+@pytest.mark.parametrize("loss", Loss, ids=lambda loss: loss.value)
+async def test_what_was_delivered_survives_a_power_loss(tmp_path: Path, loss: Loss) -> None:
+    disk = FaultDisk()
+    (tmp_path / "data").mkdir()
+    sink = make(tmp_path / "data")
+    sink._storage = disk.storage()
+    await sink.start()
+    for number in (1, 2, 3):
+        await sink.deliver([sample_revision(number), sample_revision(1, revision=number)])
+        copy = tmp_path / f"after {number}"
+        copy.mkdir()
+        disk.image(tmp_path / "data", copy, loss, Random(number))
+        assert ids(copy) == list(range(number, 0, -1))
+        assert ids(copy, "mara") == list(range(number, 0, -1))
     await sink.stop()
