@@ -103,16 +103,22 @@ class StoreSink:
     # --- in the thread ------------------------------------------------------------------------------------------------
     def _deliver(self, revisions: Sequence[AlertRevision]) -> Sequence[Outcome]:
         try:
-            if self._writer is None:
-                self._writer = StoreWriter(self.path, self._storage)
-            self._prune(self._writer)
-            return self._writer.write(revisions)
+            writer = self._open()
+            self._prune(writer)
+            return writer.write(revisions)
         except PermanentError as error:
             self._close()
             raise TransientError(str(error), retry_after_s=DAMAGED_RETRY_S) from error
         except VedetteError:
             self._close()
             raise
+
+    def _open(self) -> StoreWriter:
+        if self._writer is not None and not self.path.exists():  # somebody removed it: alerts must not go to a ghost
+            self._close()
+        if self._writer is None:
+            self._writer = StoreWriter(self.path, self._storage)
+        return self._writer
 
     def _prune(self, writer: StoreWriter) -> None:
         now_ns = self._clock.now_ns()

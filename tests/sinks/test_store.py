@@ -207,6 +207,17 @@ async def test_alerts_wait_while_the_file_is_damaged(tmp_path: Path) -> None:
     assert ids(tmp_path) == [1]
 
 
+async def test_a_file_that_was_removed_is_made_anew(tmp_path: Path) -> None:
+    sink = make(tmp_path)
+    await sink.start()
+    await sink.deliver([sample_revision(1)])
+    (tmp_path / "store.db").unlink()
+    await sink.deliver([sample_revision(2)])
+    assert ids(tmp_path) == [2]
+    await sink.stop()
+    assert ids(tmp_path) == [2]
+
+
 def _foreign(path: Path) -> None:
     connection = apsw.Connection(str(path))
     connection.execute("CREATE TABLE recipe(name TEXT)")
