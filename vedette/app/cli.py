@@ -65,6 +65,7 @@ def build_app() -> App:
         result_action="return_value",
         exit_on_error=False,
         print_error=False,
+        suppress_keyboard_interrupt=False,
     )
     for number, (name, (module, purpose)) in enumerate(COMMANDS.items()):
         app.command(f"vedette.app.commands.{module}:app", name=name, help=purpose, sort_key=number)
