@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 
 from collector.decoders import DECODERS
+from collector.decoders.falco import Falco
+from vedette.schema.event import Document
+from vedette.schema.record import Piece
 
 HARNESS: dict[str, Any] = runpy.run_path(str(Path(__file__).with_name("harness.py")))
 INPUTS = [path for name in DECODERS for path in sorted((HARNESS["CORPUS"] / name).iterdir())]
@@ -22,3 +25,24 @@ def test_an_input_of_the_corpus(path: Path) -> None:
 def test_every_decoder_has_a_target_and_seeds(name: str) -> None:
     assert Path(__file__).with_name(f"fuzz_{name}.py").is_file()
     assert sum(path.parent.name == name for path in INPUTS) >= 5
+
+
+class Crashing(Falco):
+    def time_ns(self, head: Document) -> int:
+        return int(head["time"])
+
+
+class Quadratic(Falco):
+    def split(self, body: bytes, context: str = "", record: int = 1) -> list[Piece]:
+        assert all(body[at:] for at in range(len(body)))
+        return super().split(body, context, record)
+
+
+def test_the_target_notices_an_exception() -> None:
+    with pytest.raises(ValueError, match="invalid literal"):
+        HARNESS["try_out"](*HARNESS["imports"](Crashing()), b'{"rule":"x","time":"noon"}')
+
+
+def test_the_target_notices_quadratic_time() -> None:
+    with pytest.raises(AssertionError, match="8 times"):
+        HARNESS["check_time"](Quadratic(), b'{"rule":"x"}' * 200)
