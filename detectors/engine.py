@@ -22,7 +22,7 @@ from detectors.compiled import Check, compile_predicate
 from detectors.explain import explain
 from detectors.fields import getter, top_keys
 from detectors.index import Index
-from detectors.predicate import Predicate
+from detectors.predicate import And, Predicate, all_of, fields
 from detectors.rule import Rule
 from detectors.values import is_list, is_object, text
 from vedette.schema.event import Decoder, Event, LogSource
@@ -81,7 +81,7 @@ class _Program:
         self._head_fields = decoder.head_fields
         on_head = [weaken(rule.predicate, self._in_head) for rule in rules]
         self._verified = tuple(
-            _verified(rule, part, rule.info.dedup_by or decoder.dedup_by)
+            _verified(rule, part, self._rest(rule.predicate), rule.info.dedup_by or decoder.dedup_by)
             for rule, part in zip(rules, on_head, strict=True)
         )
         self._index = Index(on_head)
@@ -110,6 +110,12 @@ class _Program:
     def _in_head(self, field: str | None) -> bool:
         return _in_head(field, self._head_fields)
 
+    def _rest(self, predicate: Predicate) -> Predicate | None:
+        """Return what is left to verify on the whole document once the head has passed; None if nothing is."""
+        parts = predicate.parts if isinstance(predicate, And) else (predicate,)
+        rest = [part for part in parts if not all(map(self._in_head, fields(part)))]
+        return all_of(rest) if rest else None
+
     def _dedup_values(self, names: Iterable[str], event: Event) -> tuple[str, ...]:
         return tuple(self._dedup_value(name, event) for name in names)
 
@@ -136,13 +142,10 @@ def _in_head(field: str | None, head_fields: frozenset[str] | None) -> bool:
     return field is not None and top_keys(field)[0] in head_fields
 
 
-def _verified(rule: Rule, on_head: Predicate | None, dedup_by: tuple[str, ...]) -> _Verified:
-    return _Verified(
-        rule,
-        None if on_head is None else compile_predicate(on_head),
-        None if on_head == rule.predicate else compile_predicate(rule.predicate),
-        dedup_by,
-    )
+def _verified(rule: Rule, head: Predicate | None, rest: Predicate | None, dedup_by: tuple[str, ...]) -> _Verified:
+    on_head = None if head is None else compile_predicate(head)
+    on_whole = None if rest is None else compile_predicate(rest)
+    return _Verified(rule, on_head, on_whole, dedup_by)
 
 
 def _explained(predicate: Predicate, event: Event, *, whole: bool) -> tuple[Clause, ...]:

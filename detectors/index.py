@@ -128,9 +128,11 @@ def _remembering(field: str, evaluate: Lookup) -> Lookup:
 
     def lookup(doc: dict[str, Any]) -> int:
         values = get(doc)
+        if not values:
+            return missing
         key = _memory_key(values)
         if key is None:
-            return evaluate(doc) if values else missing
+            return evaluate(doc)
         known = memory.get(key)
         return learn(key, doc) if known is None else known
 
