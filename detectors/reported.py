@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
-from detectors.engine import dedup_text
+from detectors.engine import DEDUP_CHARS_MAX, dedup_text
 from detectors.fields import Getter, getter
 from vedette.schema.finding import Clause, Match
 
@@ -26,9 +26,14 @@ def _explained(rule: RuleInfo) -> tuple[Clause, ...]:
 
 def _dedup_values(rule: RuleInfo, event: Event) -> tuple[str, ...]:
     doc = event.doc
-    return tuple([dedup_text(get(doc)) for get in _getters(rule.dedup_by or event.decoder.dedup_by)])
+    values: list[str] = []
+    for name, get in _getters(rule.dedup_by or event.decoder.dedup_by):
+        plain = doc.get(name)  # the usual case: a short string under its own name
+        short = type(plain) is str and len(plain) <= DEDUP_CHARS_MAX
+        values.append(plain if short else dedup_text(get(doc)))
+    return tuple(values)
 
 
 @lru_cache(maxsize=64)
-def _getters(names: tuple[str, ...]) -> tuple[Getter, ...]:
-    return tuple(getter(name) for name in names)
+def _getters(names: tuple[str, ...]) -> tuple[tuple[str, Getter], ...]:
+    return tuple((name, getter(name)) for name in names)

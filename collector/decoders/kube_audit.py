@@ -13,7 +13,7 @@ from typing import Annotated, Final, TypedDict, cast
 
 import msgspec
 
-from collector.decoders._common.json_decode import content_id, is_shallow, loads_object
+from collector.decoders._common.json_decode import content_id, is_shallow, loads_object, skips_safely
 from collector.decoders._common.json_split import REFUSALS, Envelope, split_json
 from collector.decoders._common.kube_facts import facts_of
 from collector.decoders._common.timestamps import rfc3339_ns
@@ -182,7 +182,7 @@ class KubeAudit:
 
     def _typed_head(self, payload: bytes) -> Document | None:
         """The head where everything has the API's types (in practice always), else None."""
-        if len(payload) > ITEM_BYTES_MAX or not is_shallow(payload):
+        if len(payload) > ITEM_BYTES_MAX or not (skips_safely(payload) or is_shallow(payload)):
             return None
         try:
             if not payload.isascii():

@@ -8,8 +8,7 @@ who, what and where (`Facts`) are computed for findings only.
 from __future__ import annotations
 
 from enum import IntEnum
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -17,6 +16,8 @@ from vedette.schema.errors import DecodeError
 from vedette.schema.limits import FUTURE_NS_MAX
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from vedette.schema.record import Piece, Record
     from vedette.schema.rule import RuleInfo
 
@@ -159,6 +160,24 @@ class Decoder(Protocol):
         ...
 
 
+T = TypeVar("T")
+
+
+class lazy(Generic[T]):  # noqa: N801 - reads like `property`
+    """An attribute computed when first asked for. `functools.cached_property` takes a lock each time, until 3.12."""
+
+    def __init__(self, compute: Callable[[Any], T]) -> None:
+        """Compute by calling `compute` on the object."""
+        self._compute = compute
+        self._name = compute.__name__
+
+    def __get__(self, instance: Any, owner: type) -> T:
+        """Compute, and let the instance answer from now on."""
+        value = self._compute(instance)
+        instance.__dict__[self._name] = value
+        return value
+
+
 class Event:
     """A decoded record on its way through detection. Not frozen: what is costly is computed once, when asked for."""
 
@@ -169,7 +188,7 @@ class Event:
         self.head = head
         self.broken: DecodeError | None = None
 
-    @cached_property
+    @lazy
     def doc(self) -> Document:
         """The whole document; where the rest is broken, the head alone, and `broken` says why.
 
@@ -183,23 +202,23 @@ class Event:
             self.broken = error
             return self.head
 
-    @cached_property
+    @lazy
     def time_ns(self) -> int:
         """Event time, clamped to shortly after arrival; arrival where the event has none."""
         arrival = self.record.arrival_ns
         return min(self.decoder.time_ns(self.head) or arrival, arrival + FUTURE_NS_MAX)
 
-    @cached_property
+    @lazy
     def event_ids(self) -> tuple[str, ...]:
         """The source's own ids."""
         return self.decoder.event_ids(self.head)
 
-    @cached_property
+    @lazy
     def uid(self) -> str:
         """Content id."""
         return self.decoder.uid(self.record.payload, self.doc)
 
-    @cached_property
+    @lazy
     def facts(self) -> Facts:
         """Normalised facts."""
         return self.decoder.facts(self.doc)

@@ -21,6 +21,10 @@ JSON_DEPTH_MAX: Final = 200
 IN_FLIGHT_BYTES_MAX: Final = 256 * MIB
 """Bytes received and not yet committed, over all listeners; beyond it clients are told to come back later."""
 
+RECURSION_LIMIT: Final = 20_000
+"""Set by the program for its interpreter: above the bytes of nearly all events, so that their brackets need not be
+counted before they are skipped over (`collector.decoders._common.json_decode.skips_safely`)."""
+
 # --- the journal -------------------------------------------------------------------------------------------------
 CHUNK_ITEMS_MAX: Final = 400
 """Items in one compressed chunk: the API server's batch size, and where zstd's gain levels off."""

@@ -6,6 +6,7 @@ What leaves here can be written again by orjson: valid UTF-8, at most JSON_DEPTH
 
 from __future__ import annotations
 
+import sys
 from hashlib import sha256
 from typing import Any, Final, cast
 
@@ -15,6 +16,8 @@ from vedette.schema.errors import DecodeError
 from vedette.schema.event import Document
 from vedette.schema.limits import ITEM_BYTES_MAX, JSON_DEPTH_MAX
 
+UNCOUNTED_BYTES_MAX: Final = 16 * 1024
+"""8,192 levels, the most that these bytes can hold, take msgspec about a megabyte of stack."""
 UID_CHARS: Final = 32
 """Hex digits of a content id: 128 bits, beyond any chance of two contents sharing it."""
 _DETAIL_BYTES: Final = 80
@@ -43,6 +46,16 @@ def loads_object(payload: bytes) -> Document:
 def is_shallow(payload: bytes) -> bool:
     """Whether JSON_DEPTH_MAX certainly holds, without parsing: fewer brackets than levels."""
     return payload.count(b"{") + payload.count(b"[") <= JSON_DEPTH_MAX
+
+
+def skips_safely(payload: bytes) -> bool:
+    """Whether no nesting that fits into these bytes can exhaust the interpreter's recursion limit.
+
+    msgspec skips over what it need not decode by recursion. Whether that fails would depend on how deep the stack is
+    just then, and a replay has another stack. Half of the limit is left to the callers; counting brackets instead
+    costs a microsecond an event.
+    """
+    return len(payload) <= min(sys.getrecursionlimit(), UNCOUNTED_BYTES_MAX)
 
 
 def content_id(payload: bytes, content: object) -> str:
