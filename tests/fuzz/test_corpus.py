@@ -34,7 +34,7 @@ class Crashing(Falco):
 
 class Quadratic(Falco):
     def split(self, body: bytes, context: str = "", record: int = 1) -> list[Piece]:
-        assert all(body[at:] for at in range(0, len(body), 16))
+        assert all(body.count(b"{", at) for at in range(0, len(body), 64))
         return super().split(body, context, record)
 
 
@@ -45,4 +45,4 @@ def test_the_target_notices_an_exception() -> None:
 
 def test_the_target_notices_quadratic_time() -> None:
     with pytest.raises(AssertionError, match="8 times"):
-        HARNESS["check_time"](Quadratic(), b'{"rule":"x"}' * 300)
+        HARNESS["check_time"](Quadratic(), b'{"rule":"x"}' * 400)
