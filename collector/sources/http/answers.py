@@ -152,6 +152,12 @@ EXPANDS: Final = refusal(
     "the body expands beyond body_bytes_max or beyond the ratio that logs reach",
     "send smaller batches",
 )
+DENSE: Final = refusal(
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "dense",
+    "the body has more separators than logs of its size",
+    "send smaller batches",
+)
 FRAGMENTED: Final = refusal(
     HTTPStatus.BAD_REQUEST, "fragmented", "the body comes with more framing than content", "send larger chunks"
 )

@@ -31,6 +31,7 @@ from collector.sources.http.answers import (
 )
 from collector.sources.http.coding import CODINGS
 from collector.sources.http.routes import path_of
+from collector.sources.http.service import SMALL_BYTES
 from vedette.schema.limits import KIB
 
 if TYPE_CHECKING:
@@ -138,8 +139,10 @@ def _judge(request: Request, method: bytes, target: bytes, known: dict[bytes, by
         request.coding = coding
     if service.draining and not route.waits:
         return DRAINING
-    refused = service.admit(route, request.length or 0)
-    request.reserved = request.length or 0 if refused is None else 0
+    size = request.length or 0
+    refused = service.weigh(route, size)
+    if refused is None:
+        request.reserve(min(size, SMALL_BYTES))
     return refused
 
 

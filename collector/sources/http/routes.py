@@ -61,7 +61,8 @@ def bind_routes(
 def path_of(target: bytes) -> bytes:
     """Cut a request target (RFC 9112 §3.2: origin or absolute form) down to its path."""
     if not target.startswith(b"/"):
-        _, _, rest = target.partition(b"://")
+        _, absolute, rest = target.partition(b"://")
         slash = rest.find(b"/")
-        target = rest[slash:] if slash >= 0 else b"/"
+        if absolute:
+            target = rest[slash:] if slash >= 0 else b"/"
     return target.partition(b"?")[0]

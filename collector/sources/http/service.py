@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from collector.sources.http.answers import DRAINING, NO_ROOM, NO_ROOM_WAITED, TOO_LARGE, Answer
 from collector.sources.http.events import Answered, Refused
+from vedette.schema.limits import KIB
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from collector.sources.http.settings import HttpSettings
     from vedette.runtime.parcel import Intake
 
+SMALL_BYTES: Final = 64 * KIB
+"""A body is reserved in such steps, as it arrives: who only announces much takes no room from others. Smaller ones
+(Falco's) are read whatever else is being read; `connections_max` bounds them."""
 _GOOD: Final = frozenset({"accepted", "health"})
 
 
@@ -91,20 +95,20 @@ class Service:
         self._gone = asyncio.Event()
         self._admitting = False
 
-    def admit(self, route: Route, size: int) -> Answer | None:
-        """Reserve `size` bytes for a body that is about to be read; or say why not."""
+    def weigh(self, route: Route, size: int, reserved: int = 0) -> Answer | None:
+        """Say why a body of `size` bytes can't be read now, if so; `reserved` of them are reserved already."""
         if size > self.settings.body_bytes_max:
             return TOO_LARGE
-        if self.reading + size > self.settings.reading_bytes_max:
+        reading = self.reading + size - reserved
+        if size > SMALL_BYTES and reading > self.settings.reading_bytes_max:
             return NO_ROOM_WAITED if route.waits else NO_ROOM
-        if not route.waits and self.reading + size > self.intake.room_bytes():
+        if not route.waits and reading > self.intake.room_bytes():
             return NO_ROOM
-        self.reading += size
         return None
 
-    def release(self, size: int) -> None:
-        """Give back what was reserved."""
-        self.reading -= size
+    def reserve(self, size: int) -> None:
+        """Set bytes aside for a body that is being read; negative: give them back."""
+        self.reading += size
         assert self.reading >= 0, "only what was reserved is released"
 
     def count(self, answer: Answer) -> None:

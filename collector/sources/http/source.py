@@ -140,8 +140,7 @@ class HttpSource:
             port = self._server.sockets[0].getsockname()[1]
         host = host or "localhost"
         authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        paths = (path.removesuffix(ANY_FORMAT) for path in self._settings.routes)
-        return [f"{scheme}://{authority}{path}" for path in paths]
+        return [f"{scheme}://{authority}{path.replace(ANY_FORMAT, '<format>')}" for path in self._settings.routes]
 
 
 def _token(name: str, settings: HttpSettings) -> bytes | None:
