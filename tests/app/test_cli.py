@@ -147,7 +147,7 @@ def test_a_good_configuration_is_counted(vedette: Call, tmp_path: Path, rule_fil
     file = tmp_path / "vedette.yaml"
     file.write_text(f"rules: {{packs: [], paths: [{rule_file.name}]}}\n")
     done = vedette("config", "check", "--config", file)
-    assert done == (0, "", f"{file} is fine: 2 sources, 1 rules, 1 sinks\n")
+    assert done == (0, "", f"{file} is fine: 2 sources, 1 rule, 1 sink\n")
 
 
 @pytest.mark.parametrize(

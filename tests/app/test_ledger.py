@@ -114,7 +114,7 @@ def test_a_balanced_ledger_says_so(journal: Journal, vedette: Call) -> None:
     assert ["audit", "3", "0", "1", "1", "0", "1", "2"] in shown
     assert ["falco", "3", "1", "1", "0", "1", "0", "0", "falco_drops", "7"] in shown
     assert ["store", "3", "1", "1", "0", "0", "1", "1"] in shown
-    assert done.out.endswith("balanced\nrecounted 1 segments: the same\n")
+    assert done.out.endswith("balanced\nrecounted 1 segment: the same\n")
 
 
 def test_programs_get_one_document(journal: Journal, vedette: Call) -> None:

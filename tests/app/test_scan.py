@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from collector.sources.lines.documents import READ_BYTES
+
 from .conftest import Outcome, audit_event, lines
 
 Call = Callable[..., Outcome]
@@ -130,6 +132,13 @@ def test_an_event_list_is_a_list_of_records(scan: Call, tmp_path: Path) -> None:
     assert [finding["records"][0]["record"] for finding in done.lines] == [1, 2]
 
 
+@pytest.mark.xfail(strict=True, reason="Input.peek closes the stream that it looks into: all after 1 MiB is lost")
+def test_a_long_file_is_read_to_its_end(scan: Call, tmp_path: Path) -> None:
+    count = 2 * READ_BYTES // len(audit_event(1))
+    done = scan("--format", "json", write(tmp_path, "audit.log", lines(*[audit_event(1, verb="get")] * count)))
+    assert done.err == f"0 findings in {count} records\n"
+
+
 def test_an_unreadable_file_does_not_stop_the_others(scan: Call, tmp_path: Path) -> None:
     good = write(tmp_path, "good.log", lines(audit_event(1)))
     odd = write(tmp_path, "odd.log", b"hello\n")
@@ -139,7 +148,7 @@ def test_an_unreadable_file_does_not_stop_the_others(scan: Call, tmp_path: Path)
     assert f"cannot read {tmp_path / 'absent.log'}: No such file or directory" in done.err
     assert f"{odd}: its beginning does not tell the format; name it with --source (falco, kube_audit" in done.err
     assert f"{cut}: this archive ends in the middle; what could be read of it was scanned" in done.err
-    assert "4 files could not be read, or not to their end (see above)" in done.err
+    assert "4 files could not be read, or not to the end (see above)" in done.err
     assert str(good) in done.out
 
 
@@ -151,7 +160,7 @@ def test_an_empty_file_holds_nothing(scan: Call, tmp_path: Path) -> None:
 def test_a_named_format_is_not_guessed(scan: Call, tmp_path: Path) -> None:
     done = scan("--source", "falco", write(tmp_path, "audit.log", lines(audit_event(1))))
     assert (done.status, done.out) == (0, "")
-    assert "1 records could not be used" in done.err
+    assert "1 record could not be used" in done.err
 
 
 def test_people_see_what_matched_and_no_control_characters(scan: Call, tmp_path: Path) -> None:
@@ -160,7 +169,7 @@ def test_people_see_what_matched_and_no_control_characters(scan: Call, tmp_path:
     assert "\x1b" not in done.out
     assert r"[red]\u202e" in done.out
     assert f"HIGH           Secret deleted  ({file}:1)" in done.out
-    assert done.err == "1 findings (1 high) in 1 records\n"
+    assert done.err == "1 finding (1 high) in 1 record\n"
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,11 @@ def put_fields(fields: Iterable[tuple[str, object]]) -> None:
         put(f"{name:<{width}}  {value}".rstrip())
 
 
+def count_text(count: int, noun: str) -> str:
+    """Say how many there are of something: `1 rule`, `2 rules`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def time_text(time_ns: int) -> str:
     """Render ns since the epoch as RFC 3339 in UTC, with microseconds; "" for 0."""
     if not time_ns:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from vedette.app.terminal import ConfigFile, DataDir, put_json, say
+from vedette.app.terminal import ConfigFile, DataDir, count_text, put_json, say
 
 app = App(
     name="config",
@@ -34,7 +34,8 @@ def check(*, config: ConfigFile = None) -> int:
     checked = check_config(loaded)
     for rule, reason in checked.dead:
         say(f"warning: {rule}: this rule can never match: {reason}")
-    parts = f"{len(loaded.sources)} sources, {checked.rules} rules, {len(loaded.sinks)} sinks"
+    counts = {"source": len(loaded.sources), "rule": checked.rules, "sink": len(loaded.sinks)}
+    parts = ", ".join(count_text(count, noun) for noun, count in counts.items())
     say(f"{config or 'the default configuration'} is fine: {parts}")
     return 0
 

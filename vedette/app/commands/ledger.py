@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Parameter
 
 from vedette.app.exit_status import ExitStatus
-from vedette.app.terminal import ConfigFile, DataDir, Format, put, put_json, put_table
+from vedette.app.terminal import ConfigFile, DataDir, Format, count_text, put, put_json, put_table
 
 if TYPE_CHECKING:
     from vedette.app.ledger import Ledger
@@ -103,4 +103,4 @@ def _put_verdict(accounts: Ledger, recounted: Recount | None) -> None:
         put(f"NOT THE SAME: segment {segment}: source {source}: {counter} is {counted}, its rows say {again}")
     if not recounted.differences:
         since = "" if recounted.first_seq <= 1 else f" since record {recounted.first_seq} (older ones are retired)"
-        put(f"recounted {recounted.segments} segments{since}: the same")
+        put(f"recounted {count_text(recounted.segments, 'segment')}{since}: the same")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cyclopts import App
 
-from vedette.app.terminal import ConfigFile, DataDir, Format, put_json, say
+from vedette.app.terminal import ConfigFile, DataDir, Format, count_text, put_json, say
 
 app = App(
     name="reload",
@@ -27,5 +27,8 @@ def reload(*, format: Format = "table", config: ConfigFile = None, data_dir: Dat
     if format == "json":
         put_json(answer)
     else:
-        say(f"{answer.get('rules')} rules in force" + ("" if answer.get("changed") else "; nothing had changed"))
+        say(
+            f"{count_text(answer['rules'], 'rule')} in force"
+            + ("" if answer.get("changed") else "; nothing had changed")
+        )
     return 0

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from vedette.app.exit_status import ExitStatus
-from vedette.app.terminal import Flag, Format, say
+from vedette.app.terminal import Flag, Format, count_text, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -70,7 +70,7 @@ A record that can't be used is reported on standard error as file:record: reason
     with _progress(files) as advance:
         scanned = Scan(scanner, complain=say, advance=advance)
         found = _put_all(scanned, files, source, alerts=alerts, as_json=format == "json")
-    _summarise(scanned, found, "alerts" if alerts else "findings")
+    _summarise(scanned, found, "alert" if alerts else "finding")
     return ExitStatus.FOUND if scanned.bad_files else ExitStatus.OK
 
 
@@ -97,11 +97,12 @@ def _put_all(scanned: Scan, files: Sequence[str], source: str | None, *, alerts:
 def _summarise(scanned: Scan, found: Counter[str], what: str) -> None:
     order = ("critical", "high", "medium", "low", "informational")
     levels = ", ".join(f"{found[level]} {level}" for level in order if found[level])
-    say(f"{found.total()} {what}{f' ({levels})' if levels else ''} in {scanned.records} records")
+    of_levels = f" ({levels})" if levels else ""
+    say(f"{count_text(found.total(), what)}{of_levels} in {count_text(scanned.records, 'record')}")
     if scanned.bad_records:
-        say(f"{scanned.bad_records} records could not be used (see above)")
+        say(f"{count_text(scanned.bad_records, 'record')} could not be used (see above)")
     if scanned.bad_files:
-        say(f"{scanned.bad_files} files could not be read, or not to their end (see above)")
+        say(f"{count_text(scanned.bad_files, 'file')} could not be read, or not to the end (see above)")
 
 
 @contextlib.contextmanager
