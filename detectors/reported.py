@@ -28,9 +28,11 @@ def _dedup_values(rule: RuleInfo, event: Event) -> tuple[str, ...]:
     doc = event.doc
     values: list[str] = []
     for name, get in _getters(rule.dedup_by or event.decoder.dedup_by):
-        plain = doc.get(name)  # the usual case: a short string under its own name
-        short = type(plain) is str and len(plain) <= DEDUP_CHARS_MAX
-        values.append(plain if short else dedup_text(get(doc)))
+        plain = doc.get(name)
+        if type(plain) is str and len(plain) <= DEDUP_CHARS_MAX:  # the usual case: a short string under its own name
+            values.append(plain)
+        else:
+            values.append(dedup_text(get(doc)))
     return tuple(values)
 
 

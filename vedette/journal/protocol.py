@@ -8,7 +8,7 @@ Both commit durably before they return. Readers may be other processes. The impl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -235,7 +235,7 @@ class CoreReader(Protocol):
         """The complete checkpoint; seq 0 and no versions if there is none."""
         ...
 
-    def checkpoint_rows(self, operator: str) -> Iterable[Saved]:
+    def checkpoint_rows(self, operator: str) -> list[Saved]:
         """The state of one operator in the complete checkpoint."""
         ...
 

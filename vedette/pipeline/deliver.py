@@ -97,7 +97,7 @@ class _Batch:
     superseded: int
     delivered: int = 0
     expired: int = 0
-    refused: list[tuple[LoggedAlert, str]] = field(default_factory=list)
+    refused: list[tuple[LoggedAlert, str]] = field(default_factory=list[tuple[LoggedAlert, str]])
 
     def commit(self, delivery: str) -> DeliveryCommit:
         """What the ledger is told."""

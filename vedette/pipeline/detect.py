@@ -134,8 +134,7 @@ class DetectRole:
                 resets.append(OperatorReset(operator.name, found, operator.version))
                 resets[-1].emit()
                 await self._core.insist(self._core.core.reset_operator, operator.name)
-            rows = await self._core.call(lambda name: list(self._core.core.checkpoint_rows(name)), operator.name)
-            operator.state.restore(rows)
+            operator.state.restore(await self._core.call(self._core.core.checkpoint_rows, operator.name))
         self._detector.restored()
         self._checkpointer.seq = info.seq
         return resets

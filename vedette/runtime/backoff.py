@@ -17,7 +17,7 @@ class Backoff:
 
     def next_s(self, at_least_s: float = 0.0) -> float:
         """Return the next pause; a server's own advice is a lower bound."""
-        whole = min(self.longest_s, self.first_s * 2 ** min(self.tries, 32))
+        whole = min(self.longest_s, self.first_s * float(1 << min(self.tries, 32)))
         self.tries += 1
         return max(at_least_s, whole * (1 - self.random.random() / 2))
 

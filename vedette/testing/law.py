@@ -85,7 +85,8 @@ class Law(Generic[Input]):
 
         The checkpoint is complete somewhere before the cut; the inputs in between are replayed without emitting.
         """
-        bench, emitted, store, at = self._make(), [], Checkpoints(), 0
+        emitted: list[bytes] = []
+        bench, store, at = self._make(), Checkpoints(), 0
         for cut in [*sorted(cuts), len(self._log)]:
             saved_at = random.randint(at, cut)
             emitted += self._feed(bench, at, saved_at)

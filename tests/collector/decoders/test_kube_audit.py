@@ -336,6 +336,17 @@ def test_what_an_audit_event_is(changes: dict[str, Any], accepted: bool) -> None
                 decode(payload, "")
 
 
+DEEP = b"[" * (JSON_DEPTH_MAX + 1) + b"]" * (JSON_DEPTH_MAX + 1)
+
+
+@pytest.mark.parametrize("field", [b"requestObject", b"unheardOf"])
+def test_what_the_head_skips_is_refused_when_it_is_looked_at(field: bytes) -> None:
+    payload = b'{"auditID":"1","%s":' % field + DEEP + b"}"
+    assert KUBE.decode(payload, "") == {"auditID": "1"}
+    with pytest.raises(DecodeError, match="nested too deep"):
+        KUBE.decode_all(payload, "")
+
+
 def test_the_head_is_the_document_without_its_bodies() -> None:
     payload = orjson.dumps(event(requestObject=POD, responseObject=None, unheardOf=1))
     head, doc = KUBE.decode(payload, ""), KUBE.decode_all(payload, "")
@@ -353,14 +364,7 @@ def test_the_head_is_the_document_without_its_bodies() -> None:
         pytest.param(b'{"kind":"Event","auditID":"1"}{', "invalid JSON", id="more after it"),
         pytest.param(b'["Event"]', "not a JSON object", id="array"),
         pytest.param(b'{"auditID":"' + b"x" * ITEM_BYTES_MAX + b'"}', "record too large", id="too large"),
-        *[
-            pytest.param(
-                b'{"auditID":"1","%s":' % field + b"[" * (JSON_DEPTH_MAX + 1) + b"]" * (JSON_DEPTH_MAX + 1) + b"}",
-                "nested too deep",
-                id=f"deep {field.decode()}",
-            )
-            for field in (b"requestObject", b"user", b"unheardOf")
-        ],
+        pytest.param(b'{"auditID":"1","user":' + DEEP + b"}", "nested too deep", id="deep user"),
         pytest.param(b'{"auditID":"1","requestObject":' + b"[" * 50_000, "nested too deep", id="bottomless"),
     ],
 )

@@ -10,7 +10,6 @@ from vedette.schema.alert import AlertRevision
 from vedette.schema.operator import Saved
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     import apsw
@@ -44,12 +43,11 @@ class SqliteCoreReader:
             versions = dict(self._connection.execute("SELECT name, version FROM operator ORDER BY name"))
             return CheckpointInfo(seq, digest, versions)
 
-    def checkpoint_rows(self, operator: str) -> Iterator[Saved]:
+    def checkpoint_rows(self, operator: str) -> list[Saved]:
         """The state of one operator in the complete checkpoint."""
         with translated(self._path):
             query = "SELECT key, ord, value FROM checkpoint WHERE operator = ? ORDER BY ord"
-            for row in self._connection.execute(query, (operator,)):
-                yield Saved(*row)
+            return [Saved(*row) for row in self._connection.execute(query, (operator,))]
 
     def alerts(self, after_position: int, *, limit: int) -> list[LoggedAlert]:
         """Revisions after a position of the alerts log."""
