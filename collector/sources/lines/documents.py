@@ -62,15 +62,11 @@ class Input:
         Raises:
             ConfigError: the file can't be read.
         """
-        held = 0
-        kept: list[bytes] = []
-        for chunk in self.chunks():
-            kept.append(chunk)
+        held = sum(map(len, self._seen))
+        while held < size and (chunk := next(self._chunks, None)) is not None:
+            self._seen.append(chunk)
             held += len(chunk)
-            if held >= size:
-                break
-        self._seen = kept
-        return b"".join(kept)[:size]
+        return b"".join(self._seen)[:size]
 
     def chunks(self) -> Iterator[bytes]:
         """The bytes from the beginning, decompressed; can be gone through once.
