@@ -98,7 +98,7 @@ def _too_much(status: HTTPStatus) -> Answer:
     return refusal(
         status,
         "no_room",
-        "more is being taken in than can be stored now",
+        "there is no room now: records come faster than they can be stored, or can't be stored at all",
         "send it again after Retry-After seconds",
         f"Retry-After: {RETRY_AFTER_S}",
     )

@@ -144,9 +144,12 @@ class Connection(asyncio.Protocol):
             self._parser.feed_data(data)
             self._check_progress()
         except httptools.HttpParserCallbackError as error:
-            if not isinstance(error.__context__, Refusal):
-                raise
-            self._reject(error.__context__.answer)
+            cause = error.__context__ or error
+            if isinstance(cause, Refusal):
+                self._reject(cause.answer)
+            else:
+                self._service.fail(cause)
+                self._transport.abort()
         except Refusal as refusal:
             self._reject(refusal.answer)
         except httptools.HttpParserUpgrade:

@@ -52,7 +52,7 @@ def bind_routes(
         else:
             known = ", ".join(sorted(decoders))
             raise ConfigError(
-                f"sources.{source}.routes: {path!r} names the format {settings.format!r}, which there is not. "
+                f"sources.{source}.http.routes: {path!r} names the format {settings.format!r}, which there is not. "
                 f"Use one of: {known}"
             )
     return bound

@@ -47,13 +47,18 @@ class Peer(Protocol):
 
 
 class Service:
-    """The shared half of a port. `now` is the loop's time at the last sweep, `token` what clients must bear."""
+    """The shared half of a port.
+
+    The source sets when it starts: `now`, the loop's time at the last sweep; `token`, what clients must bear;
+    `failure`, which hears of bugs.
+    """
 
     __slots__ = (
         "_admitting",
         "_gone",
         "connections",
         "draining",
+        "failure",
         "held",
         "intake",
         "name",
@@ -77,7 +82,7 @@ class Service:
         pool: Executor,
         sweep_s: float,
     ) -> None:
-        """Share these; `token` is set at start."""
+        """Share these."""
         self.name = name
         self.settings = settings
         self.intake = intake
@@ -85,6 +90,7 @@ class Service:
         self.pool = pool
         self.sweep_s = sweep_s
         self.token: bytes | None = None
+        self.failure: asyncio.Future[None]
         self.now = 0.0
         self.draining = False
         self.reading = 0
@@ -114,6 +120,11 @@ class Service:
     def count(self, answer: Answer) -> None:
         """Count an answer; reported with the next sweep."""
         self.tally[answer.label] += 1
+
+    def fail(self, bug: BaseException) -> None:
+        """Hand a bug of ours to who waits for the source, which ends the process."""
+        if not self.failure.done():
+            self.failure.set_exception(bug)
 
     def leave(self, peer: Peer) -> None:
         """A connection is gone."""

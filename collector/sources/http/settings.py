@@ -100,7 +100,7 @@ class HttpSettings(_Settings):
     body_bytes_max: int = Field(
         default=BODY_BYTES_MAX,
         ge=KIB,
-        le=IN_FLIGHT_BYTES_MAX,
+        le=BODY_BYTES_MAX,
         description="Bytes of one body, also after decompression; larger ones are answered 413.",
     )
     reading_bytes_max: int = Field(

@@ -67,6 +67,7 @@ class HttpSource:
             ConfigError: the address can't be bound, or a certificate or token file can't be used.
         """
         settings, service = self._settings, self._service
+        service.failure = asyncio.get_running_loop().create_future()
         service.token = _token(self.name, settings)
         if settings.tls is not None:
             self._certificates = Certificates(self.name, settings.tls)
@@ -90,13 +91,14 @@ class HttpSource:
             )
         except OSError as error:
             raise ConfigError(
-                f"sources.{self.name}.listen: cannot listen on {self._settings.listen} ({error.strerror or error}). "
+                f"sources.{self.name}.http.listen: cannot listen on {self._settings.listen} "
+                f"({error.strerror or error}). "
                 "Choose an address of this machine and a port that is free and that Vedette's user may open"
             ) from error
 
     async def wait(self) -> None:
-        """Never returns: a port has no end."""
-        await asyncio.get_running_loop().create_future()
+        """Never returns: a port has no end. Raises what a bug raised."""
+        await self._service.failure
 
     async def stop(self) -> None:
         """Close the port; answer what is in flight, for a bounded time."""
@@ -157,7 +159,7 @@ def _token(name: str, settings: HttpSettings) -> bytes | None:
         return None
     if not token or not token.isascii() or not token.isprintable() or " " in token:
         raise ConfigError(
-            f"sources.{name}.{key}: the token is empty or holds characters that no header can carry. "
+            f"sources.{name}.http.{key}: the token is empty or holds characters that no header can carry. "
             "Use visible ASCII characters"
         )
     return token.encode("ascii")
@@ -167,7 +169,8 @@ def _read_token(name: str, path: str) -> str:
     try:
         return Path(path).read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not text"
         raise ConfigError(
-            f"sources.{name}.bearer_token_file: cannot read {path} ({getattr(error, 'strerror', None) or 'not text'}). "
+            f"sources.{name}.http.bearer_token_file: cannot read {path} ({reason}). "
             "Name a text file that Vedette's user may read"
         ) from error

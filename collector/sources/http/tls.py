@@ -58,8 +58,8 @@ class Certificates:
             self.context.load_cert_chain(settings.cert_file, settings.key_file, password="")
         except (OSError, ValueError) as error:
             raise ConfigError(
-                f"sources.{self._source}.tls: cert_file {settings.cert_file} and key_file {settings.key_file} do not "
-                f"work together ({_reason(error)}). Name a PEM certificate chain and its unencrypted PEM key"
+                f"sources.{self._source}.http.tls: cert_file {settings.cert_file} and key_file {settings.key_file} "
+                f"do not work together ({_reason(error)}). Name a PEM certificate chain and its unencrypted PEM key"
             ) from error
 
     def _load_authorities(self, path: str) -> None:
@@ -68,7 +68,7 @@ class Certificates:
             self.context.load_verify_locations(path)
         except (OSError, ValueError) as error:
             raise ConfigError(
-                f"sources.{self._source}.tls.client_ca_file: {path} holds no CA certificates ({_reason(error)}). "
+                f"sources.{self._source}.http.tls.client_ca_file: {path} holds no CA certificates ({_reason(error)}). "
                 "Name a PEM file with the CAs of your clients"
             ) from error
 
@@ -78,7 +78,7 @@ class Certificates:
                 pass
         except OSError as error:
             raise ConfigError(
-                f"sources.{self._source}.tls.{key}: cannot read {path} ({error.strerror}). "
+                f"sources.{self._source}.http.tls.{key}: cannot read {path} ({error.strerror}). "
                 "Name a file that Vedette's user may read"
             ) from error
 

@@ -178,3 +178,18 @@ async def test_garbage_on_a_tls_port(open_port: OpenPort, kit: Kit, authority: A
     client = await port.connect(authority.client())
     client.send(kit.post(b"sane"))
     assert (await client.reply()).status == 200
+
+
+@pytest.mark.parametrize("size", [10, 100_000])
+async def test_a_bug_of_ours_ends_the_source(
+    open_port: OpenPort, kit: Kit, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    port = await open_port()
+    monkeypatch.setattr(kit.decoder, "split", lambda *_: 1 / 0)
+    client = await port.connect()
+    client.send(kit.post(b"a" * size))
+    with pytest.raises(ZeroDivisionError):
+        await port.source.wait()
+    client.reset()
+    await port.until(lambda: not port.service.connections)
+    port.service.reading = 0

@@ -89,6 +89,36 @@ async def test_a_refusal_waits_for_its_turn(open_port: OpenPort, kit: Kit) -> No
     assert await client.rest() == b""
 
 
+async def test_continue_waits_for_its_turn(open_port: OpenPort, kit: Kit) -> None:
+    port = await open_port(kit.memory("by hand"))
+    client = await port.connect()
+    client.send(kit.post(b"a") + kit.post(b"bc", "/", "Expect: 100-continue")[:-2])
+    await port.until(lambda: port.intake.pending)
+    port.intake.settle()
+    assert [(await client.reply()).status for _ in range(2)] == [200, 100]
+    client.send(b"bc")
+    await port.until(lambda: port.intake.pending)
+    port.intake.settle()
+    assert (await client.reply()).status == 200
+
+
+async def test_a_client_may_read_late(open_port: OpenPort, kit: Kit) -> None:
+    port = await open_port()
+    client = await port.connect()
+    client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    sent = 0
+    await port.until(lambda: port.service.connections)
+    (connection,) = port.service.connections
+    while not connection._choked:
+        client.send(b"GET /none HTTP/1.1\r\nHost: a\r\n\r\n" * 100)
+        sent += 100
+        await asyncio.sleep(0)
+    client.send(kit.post(b"last"))
+    client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+    assert {(await client.reply()).status for _ in range(sent)} == {404}
+    assert (await client.reply()).status == 200
+
+
 async def test_nothing_follows_connection_close(open_port: OpenPort, kit: Kit) -> None:
     port = await open_port(kit.memory("by hand"))
     client = await port.connect()

@@ -127,6 +127,15 @@ async def test_bodies_of_only_separators_are_refused(
     assert (await port.ask(kit.post(b"{}" + b" " * 100_000))).status == 200
 
 
+async def test_records_that_could_never_be_held_are_refused_for_good(
+    open_port: OpenPort, kit: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("collector.sources.http.request.IN_FLIGHT_BYTES_MAX", 10_000)
+    port = await open_port()
+    assert (await port.ask(kit.post(b"a\n" * 200, "/k8s-audit"))).status == 413
+    assert (await port.ask(kit.post(b"a\n" * 100, "/k8s-audit"))).status == 200
+
+
 async def test_connections_are_bounded(open_port: OpenPort, kit: Kit) -> None:
     port = await open_port(connections_max=3)
     clients = [await port.connect() for _ in range(3)]
@@ -281,7 +290,7 @@ async def test_stopping_is_bounded(open_port: OpenPort, kit: Kit) -> None:
 
 async def test_a_source_that_never_started_stops(open_port: OpenPort, kit: Kit) -> None:
     port = await open_port()
-    with pytest.raises(ConfigError, match=r"sources\.port\.listen: cannot listen on"):
+    with pytest.raises(ConfigError, match=r"sources\.port\.http\.listen: cannot listen on"):
         await open_port(listen=f"127.0.0.1:{port.number}")
 
 

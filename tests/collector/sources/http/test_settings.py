@@ -80,7 +80,9 @@ def test_the_token_is_never_shown() -> None:
 
 def test_a_route_names_a_known_format(kit: Kit) -> None:
     decoders = {name: kit.decoder(name) for name in ("falco", "hubble")}
-    with pytest.raises(ConfigError, match=r"sources\.port\.routes: '/x' names .*'none'.*Use one of: falco, hubble"):
+    with pytest.raises(
+        ConfigError, match=r"sources\.port\.http\.routes: '/x' names .*'none'.*Use one of: falco, hubble"
+    ):
         HttpSource("port", HttpSettings.model_validate({"routes": {"/x": "none"}}), kit.memory(), decoders)
 
 

@@ -118,7 +118,7 @@ async def test_unusable_files_are_named(kit: Kit, authority: Authority, change: 
     (folder / "encrypted.pem").write_bytes(sealed)
     tls = settings | {name: str(folder / file) for name, file in change.items()}
     source = make_source(kit, {"listen": "127.0.0.1:0", "tls": tls})
-    with pytest.raises(ConfigError, match=r"sources\.port\.tls.*" + message.removeprefix(r"tls")):
+    with pytest.raises(ConfigError, match=r"sources\.port\.http\.tls.*" + message.removeprefix(r"tls")):
         await source.start()
     await source.stop()
 
@@ -129,7 +129,7 @@ async def test_unusable_tokens_are_named(kit: Kit, tmp_path: Path, content: str 
     if content is not None:
         file.write_text(content, "utf-8")
     source = make_source(kit, {"listen": "127.0.0.1:0", "bearer_token_file": str(file)})
-    with pytest.raises(ConfigError, match=r"sources\.port\.bearer_token_file: "):
+    with pytest.raises(ConfigError, match=r"sources\.port\.http\.bearer_token_file: "):
         await source.start()
     await source.stop()
 
