@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 
 import apsw
 import pytest
@@ -103,18 +104,20 @@ def test_what_detection_commits_is_there_together(core: SqliteCoreLog, path: Pat
 
 @given(commits=st.lists(st.dictionaries(st.sampled_from("abc"), st.tuples(*[st.integers(0, 9)] * 4)), max_size=8))
 def test_counts_and_losses_add_up(commits: list[dict[str, tuple[int, int, int, int]]]) -> None:
-    core = SqliteCoreLog(Path(":memory:"))
     counts: dict[str, DetectCount] = {}
     losses: dict[tuple[str, str], int] = {}
-    for number, commit in enumerate(commits):
-        added = {source: DetectCount(*row[:3]) for source, row in commit.items()}
-        lost = {(source, "drops"): row[3] for source, row in commit.items()}
-        core.commit_detect(DetectCommit(number, number, b"", counts=added, losses=lost))
-        for source, count in added.items():
-            counts.setdefault(source, DetectCount()).add(count)
-            losses[source, "drops"] = losses.get((source, "drops"), 0) + lost[source, "drops"]
-    assert (core.detect_counts(), core.losses()) == (counts, losses)
-    core.close()
+    with TemporaryDirectory() as name:
+        disk = FaultDisk()
+        core = SqliteCoreLog(Path(name) / "core.db", disk.storage())
+        for number, commit in enumerate(commits):
+            added = {source: DetectCount(*row[:3]) for source, row in commit.items()}
+            lost = {(source, "drops"): row[3] for source, row in commit.items()}
+            core.commit_detect(DetectCommit(number, number, b"", counts=added, losses=lost))
+            for source, count in added.items():
+                counts.setdefault(source, DetectCount()).add(count)
+                losses[source, "drops"] = losses.get((source, "drops"), 0) + lost[source, "drops"]
+        assert (core.detect_counts(), core.losses()) == (counts, losses)
+        core.close()
 
 
 Change = Callable[[SqliteCoreLog], object]

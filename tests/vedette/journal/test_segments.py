@@ -10,6 +10,7 @@ import pytest
 
 from vedette.journal.protocol import IntakeCount
 from vedette.journal.sqlite import Retention, SqliteIntakeLog, SqliteIntakeReader
+from vedette.journal.sqlite.connection import open_reader
 from vedette.journal.sqlite.intake_reader import segment_path, segment_paths
 from vedette.runtime.parcel import Parcel
 from vedette.schema.errors import PermanentError, TransientError
@@ -194,11 +195,14 @@ def test_rotation_that_fails_is_tried_again(
                 continue
             break
     assert tries <= 5
+    for path in segment_paths(segments):
+        connection = open_reader(path, disk.storage())
+        assert connection.execute("PRAGMA journal_mode").get == "wal", "a failure leaves no other mode"
+        connection.close()
     assert items_of(log) == [*items, b"a", b"b", b"c"]
     assert log.positions() == {"push": {"0": "c"}}
     assert log.counts() == {"push": IntakeCount(5)}
     copy = segments.with_name("copy")
-    disk.power_off()
     disk.image(segments, copy, Loss.DROPPED, Random(1))
     reader = SqliteIntakeReader(copy)
     assert items_of(reader) == [*items, b"a", b"b", b"c"]

@@ -40,7 +40,10 @@ def open_writer(path: Path, storage: Storage) -> apsw.Connection:
     with translated(path):
         connection = apsw.Connection(str(path), vfs=storage.vfs)
         connection.set_busy_timeout(BUSY_TIMEOUT_MS)
-        connection.execute("PRAGMA journal_mode=WAL")
+        if connection.execute("PRAGMA journal_mode=WAL").get != "wal":
+            # No error, but the old mode: where a commit is the deletion of a journal, which FULL does not make durable.
+            connection.close()
+            raise apsw.CantOpenError("it can't be switched to WAL now")
         connection.execute(f"PRAGMA synchronous={storage.synchronous}")
         connection.execute("PRAGMA temp_store=MEMORY")
         return connection
