@@ -17,7 +17,7 @@ from vedette.journal.sqlite import segment
 from vedette.journal.sqlite.connection import Storage, transaction, translated
 from vedette.journal.sqlite.duplicates import DIGEST_BYTES, DuplicateTable
 from vedette.journal.sqlite.group import Group
-from vedette.journal.sqlite.intake_reader import SqliteIntakeReader, segment_paths, segments
+from vedette.journal.sqlite.intake_reader import SqliteIntakeReader, is_begun, segment_paths, segments
 from vedette.journal.sqlite.open_segment import OpenSegment, remove_segment
 from vedette.schema.errors import VedetteError
 from vedette.schema.limits import DEDUP_HORIZON_NS, MIB, SECOND_NS
@@ -191,6 +191,8 @@ class SqliteIntakeLog(SqliteIntakeReader):
         for path, end in segments(self._folder):
             with translated(path):
                 connection = self._open(path)
+                if not is_begun(connection):
+                    continue  # a crash may undo a part of retiring a segment
                 for arrival_ns, runs, hashes in segment.recent_hashes(connection, since_ns, before_seq=end):
                     self._remember(arrival_ns, runs, hashes)
         self.release()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from typing import TYPE_CHECKING, Any
 
 from vedette.journal.sqlite import segment
 from vedette.journal.sqlite.connection import Storage, open_writer, transaction, translated
 from vedette.journal.sqlite.intake_reader import is_begun, segment_path
-from vedette.schema.errors import TransientError
+from vedette.schema.errors import TransientError, VedetteError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -66,7 +67,8 @@ class OpenSegment:
                 arrival_ns = previous.arrival_ns if previous else 0
                 connection.execute("INSERT INTO begin VALUES(?, ?, ?)", (first_seq, now_ns, arrival_ns))
         except BaseException:
-            connection.close()
+            with contextlib.suppress(VedetteError), translated(path):
+                connection.close()
             raise
         return cls(path, connection)
 
