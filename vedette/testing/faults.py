@@ -222,7 +222,7 @@ class FaultDisk(apsw.VFS):
             return apsw.VFSFile("", name, flags)
         path = name.filename() if isinstance(name, apsw.URIFilename) else name
         with self.lock:
-            self._note_removals()
+            self._note_removal(path)
             inode = self._files.get(path)
             if inode is None:
                 there = Path(path).exists()
@@ -239,7 +239,7 @@ class FaultDisk(apsw.VFS):
         with self.lock:
             self.event()
             super().xDelete(filename, syncdir)
-            self._note_removals()
+            self._note_removal(filename)
             if syncdir:
                 self.sync_folder(filename)
 
@@ -267,8 +267,12 @@ class FaultDisk(apsw.VFS):
                 inode.named = True
 
     def _note_removals(self) -> None:
-        """Notice files that were deleted, by SQLite or behind its back."""
-        for name in [name for name in self._files if not os.path.exists(name)]:  # noqa: PTH110 - called often
+        """Notice files that were deleted behind SQLite's back."""
+        for name in list(self._files):
+            self._note_removal(name)
+
+    def _note_removal(self, name: str) -> None:
+        if name in self._files and not os.path.exists(name):  # noqa: PTH110 - called often
             self._deleted.append((name, self._files.pop(name)))
 
 

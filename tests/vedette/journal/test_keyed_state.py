@@ -53,7 +53,7 @@ class Checkpoints(RuleBasedStateMachine):
             self.state.pop(key)
         assert self.state.get(key) is None
 
-    @rule(key=keys, number=st.integers())
+    @rule(key=keys, number=st.integers(-5, 5))
     def replace(self, key: str, number: int) -> None:
         """Forget and put again: the key moves to the end."""
         if self.state.get(key) is not None:
