@@ -24,7 +24,7 @@ FALCO_PODS = 50
 
 def audit_lap(lines: list[bytes], lap: int) -> list[bytes]:
     """EventList bodies of one lap: auditIDs and dates are its own, so that nothing is a duplicate of another lap's."""
-    day = (datetime.date(2026, 11, 20) - datetime.timedelta(days=lap)).isoformat().encode()
+    day = (datetime.date(2026, 11, 20) - datetime.timedelta(days=lap % 5_000)).isoformat().encode()
     identity = re.compile(rb'"auditID":"[0-9a-f]{8}')
     stamps = re.compile(rb'("(?:stage|requestReceived)Timestamp":")\d{4}-\d\d-\d\d')
     bodies: list[bytes] = []
