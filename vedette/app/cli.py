@@ -16,6 +16,7 @@ from cyclopts import App, CycloptsError
 
 from vedette.app.exit_status import EXPECTED, ExitStatus, status_of
 from vedette.app.terminal import say
+from vedette.schema.limits import RECURSION_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,6 +76,7 @@ def build_app() -> App:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION_LIMIT))
     try:
         result = build_app()(given)
         sys.stdout.flush()
