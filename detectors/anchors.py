@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from detectors.predicate import And, Atom, Not, Op, Or, Predicate, all_of, any_of, fields
-from detectors.values import fold, text
 
 BRANCHES_MAX: Final = 16
 """Branches of one rule: a rule that would need more is always verified."""
 SPLITS_MAX: Final = 2
 """Ors of one rule that are split, one inside the other: the ways to do it multiply."""
+SPREAD_MAX: Final = 4
+"""Fields that a branch is split by so that no condition on several fields is left."""
 _COMMON: Final = frozenset(
     "action category code decision kind level outcome priority product source stage status type verb".split()  # noqa: SIM905
 )
@@ -83,8 +84,20 @@ def branches(predicate: Predicate) -> list[Predicate]:
     for wanted in (_has_telling_need, _has_need):
         found = _split(predicate, wanted, SPLITS_MAX)
         if found is not None:
-            return found
+            spread = [part for branch in found for part in _spread(branch)]
+            return spread if len(spread) <= BRANCHES_MAX else found
     return [predicate]
+
+
+def _spread(branch: Predicate) -> list[Predicate]:
+    """Split a branch at one more Or if each of its choices is about one field: an index alone then decides it."""
+    if isinstance(branch, And):
+        for position, part in enumerate(branch.parts):
+            choices = _by_field(part) if isinstance(part, Or) else []
+            if 1 < len(choices) <= SPREAD_MAX and all(len(fields(choice)) == 1 for choice in choices):
+                others = [*branch.parts[:position], *branch.parts[position + 1 :]]
+                return [all_of([*others, choice]) for choice in choices]
+    return [branch]
 
 
 def _split(predicate: Predicate, wanted: Callable[[Predicate], bool], splits: int) -> list[Predicate] | None:
@@ -109,12 +122,21 @@ def _has_need(predicate: Predicate) -> bool:
 def _choices(predicate: Predicate) -> Iterator[list[Predicate]]:
     """Yield each way to split a predicate at one of its Ors."""
     if isinstance(predicate, Or):
-        yield list(predicate.parts)
+        yield _by_field(predicate)
     elif isinstance(predicate, And):
         for position, part in enumerate(predicate.parts):
             if isinstance(part, Or):
                 before, after = predicate.parts[:position], predicate.parts[position + 1 :]
-                yield [all_of([*before, choice, *after]) for choice in part.parts]
+                yield [all_of([*before, choice, *after]) for choice in _by_field(part)]
+
+
+def _by_field(predicate: Or) -> list[Predicate]:
+    """Return the choices of an Or, those about one and the same field as one."""
+    together: dict[object, list[Predicate]] = {}
+    for position, part in enumerate(predicate.parts):
+        asked = fields(part)
+        together.setdefault(asked if len(asked) == 1 else position, []).append(part)
+    return [any_of(parts) for parts in together.values()]
 
 
 def needs_of(branch: Predicate | None) -> dict[str, Predicate]:
@@ -123,13 +145,13 @@ def needs_of(branch: Predicate | None) -> dict[str, Predicate]:
     return {field: need for field, need in found.items() if need is not None}
 
 
-def equal_to(need: Predicate) -> frozenset[str] | None:
-    """Return the folded strings of which a value must equal one, if the need is just that."""
-    if isinstance(need, Atom):
-        string = text(need.value) if need.op is Op.EQUALS else None
-        return None if string is None else frozenset({fold(string)})
-    if not isinstance(need, Or):
-        return None
-    parts = [equal_to(part) for part in need.parts]
-    found = [part for part in parts if part is not None]
-    return frozenset[str]().union(*found) if len(found) == len(parts) else None
+def conjuncts(branch: Predicate) -> Iterator[Predicate]:
+    """Yield the predicates that a branch is the And of, as small as they get."""
+    inner = _negated(branch.part) if isinstance(branch, Not) else None
+    if isinstance(branch, And):
+        for part in branch.parts:
+            yield from conjuncts(part)
+    elif inner is not None and not isinstance(inner, Or):
+        yield from conjuncts(inner)
+    else:
+        yield branch

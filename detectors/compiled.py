@@ -13,7 +13,7 @@ from typing import Any, Final
 from detectors.fields import Getter, getter
 from detectors.guards import guard, shared_prefix
 from detectors.networks import in_networks
-from detectors.pattern import compile_glob
+from detectors.pattern import compile_glob, compile_regex
 from detectors.predicate import And, Atom, Not, Op, Predicate, fields, value_limit, value_test
 from detectors.values import fold, kind_of, text
 
@@ -148,6 +148,8 @@ def _atom(atom: Atom) -> Check:
         return lambda doc: bool(get(doc))
     if atom.op is Op.NULL:
         return lambda doc: None in values if (values := get(doc)) else True
+    if atom.op is Op.REGEX:
+        return _text_check(get, compile_regex(str(atom.value)), cased=True)
     if text(atom.value) is not None and (test := _TEXT_CHECKS.get(atom.op)) is not None:
         return _text_check(get, test(_expected(atom)), cased=atom.cased)
     return _value_check(atom, get)

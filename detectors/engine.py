@@ -65,10 +65,9 @@ class Engine:
 
 
 class _Verified(NamedTuple):
-    """A rule in a program: what it takes to verify it, cheapest first."""
+    """A rule in a program, and what is left to verify of it where the head leaves it possible."""
 
     rule: Rule
-    on_head: Check | None
     on_whole: Check | None
     dedup_by: tuple[str, ...]
 
@@ -81,10 +80,9 @@ class _Program:
         self._head_fields = decoder.head_fields
         on_head = [weaken(rule.predicate, self._in_head) for rule in rules]
         self._verified = tuple(
-            _verified(rule, part, self._rest(rule.predicate), rule.info.dedup_by or decoder.dedup_by)
-            for rule, part in zip(rules, on_head, strict=True)
+            _verified(rule, self._rest(rule.predicate), rule.info.dedup_by or decoder.dedup_by) for rule in rules
         )
-        self._index = Index(on_head)
+        self._index = Index(on_head, nested=decoder.head_fields is not None)
         self.unanchored = [rules[position] for position in sorted(self._index.unanchored)]
 
     def match(self, event: Event) -> list[Match]:
@@ -101,8 +99,8 @@ class _Program:
             if position == last:
                 continue
             last = position
-            rule, on_head, on_whole, dedup_by = self._verified[position]
-            if (on_head is None or on_head(event.head)) and (on_whole is None or on_whole(event.doc)):
+            rule, on_whole, dedup_by = self._verified[position]
+            if on_whole is None or on_whole(event.doc):
                 explained = partial(_explained, rule.predicate, event, whole=on_whole is not None)
                 matches.append(Match(rule.info, event, explained, partial(self._dedup_values, dedup_by, event)))
         return matches
@@ -142,10 +140,8 @@ def _in_head(field: str | None, head_fields: frozenset[str] | None) -> bool:
     return field is not None and top_keys(field)[0] in head_fields
 
 
-def _verified(rule: Rule, head: Predicate | None, rest: Predicate | None, dedup_by: tuple[str, ...]) -> _Verified:
-    on_head = None if head is None else compile_predicate(head)
-    on_whole = None if rest is None else compile_predicate(rest)
-    return _Verified(rule, on_head, on_whole, dedup_by)
+def _verified(rule: Rule, rest: Predicate | None, dedup_by: tuple[str, ...]) -> _Verified:
+    return _Verified(rule, None if rest is None else compile_predicate(rest), dedup_by)
 
 
 def _explained(predicate: Predicate, event: Event, *, whole: bool) -> tuple[Clause, ...]:

@@ -52,6 +52,9 @@ def _pair_getter(field: str, first: str, second: str) -> Getter:
     deep = _deep_getter([first, second])
 
     def get(doc: Any) -> tuple[Any, ...]:
+        whole = doc.get(field)
+        if kind_of(whole) is str:
+            return (whole,)
         inner = doc.get(first)
         if kind_of(inner) is dict and field not in doc:
             value = inner.get(second)
@@ -70,9 +73,13 @@ def _deep_getter(names: list[str]) -> Getter:
         tuple((".".join(names[at:end]), end) for end in range(len(names), at, -1)) for at in range(len(names))
     )
     literals = tuple(tuple(key for key, _ in step[:-1]) for step in steps)
+    field = ".".join(names)
 
     def get(doc: Any) -> tuple[Any, ...]:
-        value: Any = doc
+        value: Any = doc.get(field)
+        if kind_of(value) is str:
+            return (value,)
+        value = doc
         at = 0
         while kind_of(value) is dict:
             for literal in literals[at]:

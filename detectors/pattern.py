@@ -101,7 +101,7 @@ def compile_glob(glob: str) -> Search:
     """Compile a glob to a test of a whole text."""
     parts = parse_glob(glob)
     if Wild.ONE in parts:
-        return compile_regex(f"(?s)^{''.join(map(_as_regex, parts))}$")
+        return compile_regex(rf"(?s)\A{glob_regex(glob)}\z")
     if Wild.ANY not in parts:
         literal = "".join(part for part in parts if isinstance(part, str))
         return lambda text: text == literal
@@ -109,6 +109,11 @@ def compile_glob(glob: str) -> Search:
     tail = parts[-1] if isinstance(parts[-1], str) else ""
     inner = tuple(part for part in parts[bool(head) : len(parts) - bool(tail)] if isinstance(part, str))
     return _Runs(head, inner, tail).matches
+
+
+def glob_regex(glob: str) -> str:
+    """Return the pattern, to be used with the flag `s`, that a glob stands for."""
+    return "".join(map(_as_regex, parse_glob(glob)))
 
 
 def _as_regex(part: GlobPart) -> str:

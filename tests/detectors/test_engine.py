@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from detectors.engine import DEDUP_CHARS_MAX, Engine, bounded_text, dedup_text
-from detectors.index import MEMORY_ENTRIES_MAX, Index
+from detectors.index import Index
+from detectors.lookup import MEMORY_ENTRIES_MAX
 from detectors.predicate import And, Atom, Not, Op, Or, Predicate
 from detectors.rule import Rule
 from vedette.schema.errors import DecodeError
@@ -172,7 +173,7 @@ def test_the_memory_of_an_index_is_bounded_and_not_noticed() -> None:
         assert index.candidates({"user": f"system:{number}", "verb": "get"}) == 1
         assert index.candidates({"user": f"{number}9", "verb": "CREATE"}) == 2
     assert index.candidates({"user": "system:9" + "x" * 10_000_000, "verb": "create"}) == 3
-    sizes = [len(cell.cell_contents) for _, lookup in index._lookups for cell in _memories(lookup)]
+    sizes = [len(cell.cell_contents) for _, lookup in index._first for cell in _memories(lookup)]
     assert sizes
     assert max(sizes) <= MEMORY_ENTRIES_MAX
 
