@@ -72,6 +72,7 @@ class Falco:
     """One alert for a rule in one container (or on one host) and one program; for audit rules, one user and namespace.
     The program, lest a noisy one hide another that trips the same rule; not its arguments, which never repeat."""
     head_fields: frozenset[str] | None = None
+    plain: bool = False
 
     def split(self, body: bytes, context: str = "", record: int = 1) -> list[Piece]:
         """Cut lines, arrays and streams into alerts."""

@@ -117,6 +117,7 @@ class KubeAudit:
     """One alert for what one authenticated identity does in one namespace. Not the object: its names are the actor's
     choice. Not the address or user agent: both can be forged, so each could open an alert of its own."""
     head_fields: frozenset[str] | None = _HEAD_FIELDS
+    plain: bool = True
 
     def split(self, body: bytes, context: str = "", record: int = 1) -> list[Piece]:
         """Cut lines, arrays, streams and EventLists (alone, in lines or in an array) into events."""

@@ -93,6 +93,7 @@ class VpcFlow:
     """One alert for a rule and a pair of addresses (private ones repeat in other accounts). Not the port: in the
     records of answers it is the client's, another one for each connection."""
     head_fields: frozenset[str] | None = None
+    plain: bool = False
 
     def split(self, body: bytes, context: str = "", record: int = 1) -> list[Piece]:
         """Cut lines or JSON into records.

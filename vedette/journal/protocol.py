@@ -25,6 +25,8 @@ class Chunk(NamedTuple):
     arrival_ns: int
     runs: list[Run]
     items: list[bytes]
+    size_bytes: int
+    """Of the items, together."""
 
     @property
     def last_seq(self) -> int:

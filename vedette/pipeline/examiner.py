@@ -48,6 +48,9 @@ class Examiner:
         if decoder is None:
             raise DecodeError("unknown format", run.format)
         head = decoder.decode(record.payload, run.context)
+        if decoder.plain:
+            event = Event(record, decoder, head)
+            return Examined(Nature.EVENT, self._match(event), (), event)
         nature = decoder.nature(head)
         losses = decoder.losses(head)
         if nature is not Nature.EVENT:

@@ -23,7 +23,7 @@ class Tail:
     def __init__(self, bytes_max: int = TAIL_BYTES_MAX) -> None:
         """Start empty."""
         self._bytes_max = bytes_max
-        self._chunks: deque[tuple[Chunk, int]] = deque()
+        self._chunks: deque[Chunk] = deque()
         self._bytes = 0
         self.rung = asyncio.Event()
         """Set whenever records were committed; detection clears it."""
@@ -31,23 +31,22 @@ class Tail:
     def push(self, chunks: Sequence[Chunk]) -> None:
         """Take committed chunks, in log order."""
         for chunk in chunks:
-            size = sum(map(len, chunk.items))
-            self._chunks.append((chunk, size))
-            self._bytes += size
+            self._chunks.append(chunk)
+            self._bytes += chunk.size_bytes
         while self._bytes > self._bytes_max:
-            self._bytes -= self._chunks.popleft()[1]
+            self._bytes -= self._chunks.popleft().size_bytes
         self.rung.set()
 
     def read(self, after_seq: int, *, items_max: int) -> list[Chunk]:
         """Return the chunks that follow `after_seq` without a gap; [] if the first of them is not here any more."""
         chunks = self._chunks
-        while chunks and chunks[0][0].last_seq <= after_seq:
-            self._bytes -= chunks.popleft()[1]
-        if not chunks or chunks[0][0].seq != after_seq + 1:
+        while chunks and chunks[0].last_seq <= after_seq:
+            self._bytes -= chunks.popleft().size_bytes
+        if not chunks or chunks[0].seq != after_seq + 1:
             return []
         taken: list[Chunk] = []
         items = 0
-        for chunk, _ in chunks:
+        for chunk in chunks:
             if items >= items_max:
                 break
             taken.append(chunk)

@@ -105,7 +105,10 @@ class Decoder(Protocol):
     dedup_by: tuple[str, ...]
     """Fields of the dedup key where a rule names none."""
     head_fields: frozenset[str] | None
-    """Top-level keys that `head` carries; None: head and doc are the same."""
+    """Top-level keys that `head` carries; None: head and doc are the same. No other top-level key of a document begins
+    with one of them and a dot, so a dotted name reads the same on both."""
+    plain: bool
+    """Whether every record is an event for the rules that reports neither losses nor a rule: nothing else is asked."""
 
     def split(self, body: bytes, context: str = "", record: int = 1) -> list[Piece]:
         """Cut a body, or a stretch of whole lines of a file, into records without decoding them. Never raises.

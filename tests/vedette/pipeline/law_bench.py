@@ -114,7 +114,7 @@ def random_log(seed: int, chunks: int) -> list[Chunk]:
         if not log:
             runs.insert(0, Run(CONTROL_SOURCE, CONTROL_FORMAT, 1))
             items.insert(0, encode_control(ControlRecord(OP_RULES, hash=RULE_HASHES[0])))
-        log.append(Chunk(seq, arrival_ns, runs, items))
+        log.append(Chunk(seq, arrival_ns, runs, items, sum(map(len, items))))
         seq += len(items)
     return log
 

@@ -100,16 +100,12 @@ class Group:
 
     def _fitting(self, items: list[bytes], at: int) -> int:
         """How many items still fit into the open chunk; an item larger than a chunk gets one for itself."""
-        count, size = 0, self._bytes
-        room = CHUNK_ITEMS_MAX - len(self._items)
-        for item in items[at : at + room]:
-            size += len(item)
-            if size > CHUNK_BYTES_MAX and (count or self._items):
-                break
-            count += 1
-        full = count < min(room, len(items) - at)
-        self._bytes = CHUNK_BYTES_MAX + 1 if full else size
-        return count
+        lengths = [len(item) for item in items[at : at + CHUNK_ITEMS_MAX - len(self._items)]]
+        size = self._bytes + sum(lengths)
+        while size > CHUNK_BYTES_MAX and lengths and (len(lengths) > 1 or self._items):
+            size -= lengths.pop()
+        self._bytes = size
+        return len(lengths)
 
     def _append(self, run: Run, items: list[bytes], digests: list[bytes], record: int) -> None:
         self._items += items
@@ -122,7 +118,7 @@ class Group:
 
     def _close_chunk(self) -> None:
         if self._items:
-            self.chunks.append(Chunk(self.next_seq, self.arrival_ns, self._runs, self._items))
+            self.chunks.append(Chunk(self.next_seq, self.arrival_ns, self._runs, self._items, self._bytes))
             self.hashes.append(self._digests)
             self.next_seq += len(self._items)
         self._runs, self._items, self._digests, self._bytes = [], [], [], 0

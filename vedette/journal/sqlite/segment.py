@@ -104,7 +104,8 @@ class ChunkCodec:
                 rows.close()
                 return
             described = _decode_meta(meta)
-            yield Chunk(seq, arrival_ns, described.runs, _cut(self._decompress(body), described.lengths))
+            joined = self._decompress(body)
+            yield Chunk(seq, arrival_ns, described.runs, _cut(joined, described.lengths), len(joined))
             read += len(described.lengths)
 
 
