@@ -1,21 +1,25 @@
 """Load for the benches: keep-alive HTTP clients over raw sockets, as cheap as Python allows.
 
-`python bench/load.py audit|falco HOST:PORT …` is run by the benches as a process of its own, so that its CPU time is not
-mistaken for Vedette's. Prints one JSON line with what was sent and answered, and the latencies.
+`python bench/load.py audit|falco HOST:PORT …` is run by the benches as a process of its own, so that its CPU time is
+not mistaken for Vedette's. Prints one JSON line with what was sent and answered, and the latencies.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import datetime
+import datetime as dt
 import gzip
 import json
 import re
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvloop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 BATCH = 400
 FALCO_RULES = 20
@@ -24,7 +28,7 @@ FALCO_PODS = 50
 
 def audit_lap(lines: list[bytes], lap: int) -> list[bytes]:
     """EventList bodies of one lap: auditIDs and dates are its own, so that nothing is a duplicate of another lap's."""
-    day = (datetime.date(2026, 11, 20) - datetime.timedelta(days=lap % 5_000)).isoformat().encode()
+    day = (dt.date(2026, 11, 20) - dt.timedelta(days=lap % 5_000)).isoformat().encode()
     identity = re.compile(rb'"auditID":"[0-9a-f]{8}')
     stamps = re.compile(rb'("(?:stage|requestReceived)Timestamp":")\d{4}-\d\d-\d\d')
     bodies: list[bytes] = []
@@ -66,8 +70,8 @@ def falco_alert(number: int) -> bytes:
 
 def request(host: str, path: str, body: bytes) -> bytes:
     """A POST as Falco and the API server send it."""
-    head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+    lines = (f"POST {path} HTTP/1.1", f"Host: {host}", "Content-Type: application/json", f"Content-Length: {len(body)}")
+    return "\r\n".join((*lines, "", "")).encode() + body
 
 
 class Client(asyncio.Protocol):
@@ -110,7 +114,7 @@ class Client(asyncio.Protocol):
 class Supply:
     """Hands out requests, at a fixed rate if asked to, and collects the answers."""
 
-    def __init__(self, payloads, connections: int, rate: float) -> None:
+    def __init__(self, payloads: Iterator[bytes], connections: int, rate: float) -> None:
         self.payloads = payloads
         self.open = connections
         self.done = asyncio.get_running_loop().create_future()
@@ -120,7 +124,7 @@ class Supply:
         self.began = time.perf_counter()
         self.taken = 0
 
-    def take(self):
+    def take(self) -> tuple[float, bytes] | None:
         payload = next(self.payloads, None)
         if payload is None:
             return None
@@ -141,7 +145,7 @@ class Supply:
             self.done.set_result(None)
 
 
-async def drive(host: str, payloads, connections: int, rate: float) -> Supply:
+async def drive(host: str, payloads: Iterator[bytes], connections: int, rate: float) -> Supply:
     """Send all payloads over some connections."""
     name, port = host.rsplit(":", 1)
     supply = Supply(payloads, connections, rate)

@@ -12,7 +12,7 @@ Results are printed and kept in bench/results/pipeline.json with the machine's d
 from __future__ import annotations
 
 import argparse
-import datetime
+import datetime as dt
 import gc
 import gzip
 import json
@@ -25,10 +25,12 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 
 import orjson
 import yaml
+from load import falco_alert
 
 HERE = Path(__file__).parent
 LOG = HERE.parent.parent / "shared" / "kube-audit" / "A" / "audit.jsonl.gz"
@@ -137,20 +139,49 @@ def settle(agent: Agent, events: int) -> int:
     sys.exit(f"not all events were detected: {agent.detected()} of {events}")
 
 
+def latency(agent: Agent, rate: float, seconds: int) -> dict:
+    """From request to stored alert: probes of their own rule, one after another, while Falco alerts come at a rate."""
+    command = [sys.executable, str(HERE / "load.py"), "falco", agent.falco, "--rate", str(rate)]
+    command += ["--events", str(int(rate * seconds)), "--first", "500000000"]
+    store = sqlite3.connect(f"file:{agent.folder}/data/store.db?mode=ro", uri=True)
+    taken = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as running:
+        while running.poll() is None:
+            rule = f"Probe {len(taken)}"
+            alert = json.loads(falco_alert(len(taken))) | {"rule": rule}
+            began = time.perf_counter()
+            urllib.request.urlopen(f"http://{agent.falco}/", json.dumps(alert).encode()).close()
+            while not store.execute("SELECT 1 FROM alert WHERE rule_id = ?", (f"falco:{rule}",)).fetchone():
+                time.sleep(0.0005)
+            taken.append(1e3 * (time.perf_counter() - began))
+            time.sleep(0.01)
+        answered = json.loads(running.communicate()[0])
+    taken.sort()
+    return {
+        "events_per_s": round(rate),
+        "probes": len(taken),
+        "stored_p50_ms": round(taken[len(taken) // 2], 2),
+        "stored_p99_ms": round(taken[int(len(taken) * 0.99)], 2),
+        "answer_p99_ms": answered["p99_ms"],
+    }
+
+
 def measure(kind: str, events: int, lines: list[bytes], rounds: int) -> dict:
     """Alternate baseline and load; medians over the rounds."""
     results = []
+    half_load: dict = {}
     with tempfile.TemporaryDirectory(prefix="vedette-bench-") as folder:
         agent = Agent(Path(folder))
         host = agent.audit if kind == "audit" else agent.falco
         load(kind, host, min(events, 20_000), first=9_000 if kind == "audit" else 900_000_000)  # warm up
-        done = settle_start = agent.detected()[0]
+        done = agent.detected()[0]
         memory = []
         for number in range(rounds):
             bare = baseline_s(lines)
             cpu = agent.cpu_s()
             revisions = settle(agent, done)
-            per_round = load(kind, host, events, first=number * (100 if kind == "audit" else events))
+            first = number * (100 if kind == "audit" else events)
+            per_round = load(kind, host, events, first=first, connections=8 if kind == "audit" else 64)
             done += per_round["events"]
             after = settle(agent, done)
             spent = (agent.cpu_s() - cpu) / per_round["events"]
@@ -169,10 +200,13 @@ def measure(kind: str, events: int, lines: list[bytes], rounds: int) -> dict:
                 }
             )
             print(kind, json.dumps(results[-1]), flush=True)
-        assert settle_start <= done
+        if kind == "falco":
+            fastest = max(events / result["seconds"] for result in results)
+            half_load = latency(agent, fastest / 2, seconds=10)
+            print("half load", json.dumps(half_load), flush=True)
         agent.stop()
     middle = sorted(results, key=lambda result: result["us_per_event"])[len(results) // 2]
-    return {"rounds": results, "median": middle, "rss_anon_mib": memory}
+    return {"rounds": results, "median": middle, "rss_anon_mib": memory, "half_load": half_load}
 
 
 def main() -> None:
@@ -184,11 +218,8 @@ def main() -> None:
     parser.add_argument("--only", choices=["audit", "falco"])
     args = parser.parse_args()
     lines = gzip.decompress(LOG.read_bytes()).splitlines()
-    sys.path.insert(0, str(HERE))
-    from load import falco_alert  # noqa: PLC0415 - beside this file, not a package
-
     result = {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "machine": {
             "cpu": platform.processor() or platform.machine(),
             "cores": os.cpu_count(),

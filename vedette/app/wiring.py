@@ -44,9 +44,7 @@ def build_sources(config: Config, intake: Intake, decoders: Mapping[str, Decoder
     Raises:
         ConfigError: a source names a format that is not there.
     """
-    return [
-        SOURCES[entry.kind][1](name, entry.settings, intake, decoders) for name, entry in config.sources.items()
-    ]
+    return [SOURCES[entry.kind][1](name, entry.settings, intake, decoders) for name, entry in config.sources.items()]
 
 
 def build_deliveries(config: Config, folder: DataFolder, core: CoreThread, clock: Clock) -> list[Delivery]:
