@@ -217,6 +217,11 @@ class IntakeLog(IntakeReader, Protocol):
         """Committed positions of all pull sources, by source and partition."""
         ...
 
+    @property
+    def shortened(self) -> int:
+        """How often load made the log forget push records before the end of their horizon."""
+        ...
+
     def retire(self, *, keep_after_seq: int, now_ns: int) -> int:
         """Unlink segments beyond retention, but none that holds records after `keep_after_seq`; return how many."""
         ...

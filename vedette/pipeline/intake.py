@@ -58,6 +58,17 @@ class IntakeRecovered(OperationalEvent):
     metric: ClassVar[Counter] = Counter("vedette_intake_recoveries_total", "Times the journal became writable again")
 
 
+@dataclass(frozen=True, slots=True)
+class DuplicatesForgotten(OperationalEvent):
+    """More push records came than can be remembered: a repeat may be taken for new."""
+
+    component = "pipeline.intake"
+    message = "push records are remembered for less than the horizon; a client that repeats late is counted twice"
+    level = logging.WARNING
+    metric: ClassVar[Counter] = Counter("vedette_dedup_shortened_total", "Times the duplicate horizon was cut short")
+    count: int
+
+
 class _Waiting(NamedTuple):
     parcel: Parcel
     deadline: float
@@ -90,6 +101,7 @@ class IntakeRole:
         self._stopping = False
         self._last_retire_ns = 0
         self._positions = log.positions()
+        self._shortened = 0
         self.failure: TransientError | None = None
         """Why the journal can't be written now; None while it can."""
 
@@ -177,6 +189,9 @@ class IntakeRole:
         if self.failure is not None:
             self.failure = None
             IntakeRecovered().emit()
+        if self._log.shortened > self._shortened:
+            DuplicatesForgotten(self._log.shortened - self._shortened).emit()
+            self._shortened = self._log.shortened
         for done in appended:
             self._tail.push(done.chunks)
         for _ in controls:

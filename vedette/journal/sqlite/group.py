@@ -11,7 +11,6 @@ from vedette.schema.record import CONTROL_FORMAT, CONTROL_SOURCE, Run
 
 if TYPE_CHECKING:
     from vedette.journal.protocol import Submission
-    from vedette.journal.sqlite.open_segment import OpenSegment
 
 TICK: Final = b'{"op":"tick"}'
 
@@ -19,11 +18,10 @@ TICK: Final = b'{"op":"tick"}'
 class Group:
     """What becomes one transaction of the current segment."""
 
-    def __init__(self, current: OpenSegment, now_ns: int) -> None:
-        """Begin a group that follows what the segment holds."""
-        self.segment = current
-        self.arrival_ns = max(current.arrival_ns, now_ns)
-        self.next_seq = current.last_seq + 1
+    def __init__(self, *, after_seq: int, arrival_ns: int) -> None:
+        """Begin a group that follows record `after_seq`; its records arrive at `arrival_ns`."""
+        self.arrival_ns = arrival_ns
+        self.next_seq = after_seq + 1
         self.receipts: list[tuple[int, int]] = []
         self.chunks: list[Chunk] = []
         self.hashes: list[list[bytes]] = []

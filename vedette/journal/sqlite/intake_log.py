@@ -61,13 +61,14 @@ class SqliteIntakeLog(SqliteIntakeReader):
         self, submissions: Sequence[Submission], *, now_ns: int, refused: Mapping[str, int] | None = None
     ) -> Appended:
         """Make a group durable. Raises TransientError: nothing was stored."""
-        group = Group(self._ready(now_ns), now_ns)
+        current = self._ready(now_ns)
+        group = _group(current, now_ns)
         try:
             for submission in submissions:
                 group.add(submission, self._table(submission.source))
             for source, count in (refused or {}).items():
                 group.count(source).refused += count
-            self._commit(group, {})
+            self._commit(current, group, {})
         except BaseException:
             group.forget(self._duplicates)
             raise
@@ -75,9 +76,10 @@ class SqliteIntakeLog(SqliteIntakeReader):
 
     def append_control(self, payload: bytes, *, now_ns: int, blobs: Mapping[str, bytes] | None = None) -> Appended:
         """Make a control record and its blobs durable. Raises TransientError: nothing was stored."""
-        group = Group(self._ready(now_ns), now_ns)
+        current = self._ready(now_ns)
+        group = _group(current, now_ns)
         group.control(payload)
-        self._commit(group, blobs or {})
+        self._commit(current, group, blobs or {})
         return Appended(group.receipts, group.chunks)
 
     def positions(self) -> dict[str, dict[str, str]]:
@@ -123,8 +125,7 @@ class SqliteIntakeLog(SqliteIntakeReader):
             self._segment = None
 
     # --- one group ------------------------------------------------------------------------------------------------
-    def _commit(self, group: Group, blobs: Mapping[str, bytes]) -> None:
-        current = group.segment
+    def _commit(self, current: OpenSegment, group: Group, blobs: Mapping[str, bytes]) -> None:
         try:
             with transaction(current.connection, current.path):
                 size = current.write(group, self._codec, blobs)
@@ -206,3 +207,8 @@ class SqliteIntakeLog(SqliteIntakeReader):
                 for at in range(start, end, DIGEST_BYTES):
                     table.add(hashes[at : at + DIGEST_BYTES], arrival_ns)
                 start = end
+
+
+def _group(current: OpenSegment, now_ns: int) -> Group:
+    """Begin a group behind what a segment holds; arrival never goes back."""
+    return Group(after_seq=current.last_seq, arrival_ns=max(current.arrival_ns, now_ns))

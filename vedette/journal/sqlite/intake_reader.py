@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import apsw
 
@@ -11,11 +11,13 @@ from vedette.journal.sqlite.connection import open_reader, translated
 from vedette.schema.errors import TransientError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from vedette.journal.protocol import Chunk, IntakeCount
     from vedette.journal.sqlite.connection import Storage
+
+T = TypeVar("T")
 
 NAME_DIGITS: Final = 20
 _SCAN_ITEMS: Final = 2_000
@@ -76,18 +78,16 @@ class SqliteIntakeReader:
 
     def counts(self) -> dict[str, IntakeCount]:
         """Intake's side of the ledger."""
-        latest = self._latest()
-        return segment.read_counts(latest) if latest else {}
+        return self._of_latest(segment.read_counts) or {}
 
     def positions(self) -> dict[str, dict[str, str]]:
         """Committed positions of all pull sources."""
-        latest = self._latest()
-        return segment.read_positions(latest) if latest else {}
+        return self._of_latest(segment.read_positions) or {}
 
     def last_seq(self) -> int:
         """The last committed sequence number."""
-        latest = self._latest()
-        return segment.read_last(latest)[0] if latest else 0
+        seq, _ = self._of_latest(segment.read_last) or (0, 0)
+        return seq
 
     def close(self) -> None:
         """Release all files."""
@@ -100,36 +100,43 @@ class SqliteIntakeReader:
         self._path = self._connection = None
 
     def _read_segment(self, path: Path, end: int, after_seq: int, items_max: int) -> list[Chunk]:
-        try:
-            with translated(path):
-                return list(self._codec.select(self._open(path), after_seq, before_seq=end, items_max=items_max))
-        except TransientError:
-            if path.exists():
-                raise
-            return []  # retired meanwhile
-        except apsw.SQLError:
-            self.release()  # the writer may replace the file
-            return []  # just being created: its first transaction is not committed yet
+        connection = self._begun(path)
+        if connection is None:
+            return []
+        with translated(path):
+            return list(self._codec.select(connection, after_seq, before_seq=end, items_max=items_max))
 
     def _blob_in(self, path: Path, digest: str) -> bytes | None:
+        connection = self._begun(path)
+        if connection is None:
+            return None
+        with translated(path):
+            content = connection.execute("SELECT content FROM blob WHERE hash = ? LIMIT 1", (digest,)).get
+            return None if content is None else bytes(content)
+
+    def _of_latest(self, read: Callable[[apsw.Connection], T]) -> T | None:
+        for path in reversed(segment_paths(self._folder)):
+            connection = self._begun(path)
+            if connection is not None:
+                with translated(path):
+                    return read(connection)
+        return None
+
+    def _begun(self, path: Path) -> apsw.Connection | None:
+        """Open a segment; None where there is nothing to read: it is being made, a crash cut that short, or it is gone.
+
+        The connection to a segment that is not begun is released, because the writer may replace the file.
+        """
         try:
             with translated(path):
-                content = self._open(path).execute("SELECT content FROM blob WHERE hash = ? LIMIT 1", (digest,)).get
-                return None if content is None else bytes(content)
-        except TransientError:
-            if path.exists():
+                connection = self._open(path)
+                if is_begun(connection):
+                    return connection
+        except TransientError as error:
+            # A crash while it was made may leave a journal that a reader must not roll back.
+            if path.exists() and not isinstance(error.__cause__, apsw.ReadOnlyError):
                 raise
-            return None  # retired meanwhile
-        except apsw.SQLError:
-            self.release()
-            return None  # just being created
-
-    def _latest(self) -> apsw.Connection | None:
-        for path in reversed(segment_paths(self._folder)):
-            connection = self._open(path)
-            if is_begun(connection):
-                return connection
-            self.release()  # the writer may replace the file
+        self.release()
         return None
 
     def _open(self, path: Path) -> apsw.Connection:
