@@ -7,14 +7,16 @@ the order can't be noticed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from detectors.fields import Getter, getter
-from detectors.guards import guard, shared_prefix
 from detectors.networks import in_networks
 from detectors.pattern import compile_glob, compile_regex
-from detectors.predicate import And, Atom, Not, Op, Predicate, fields, value_limit, value_test
+from detectors.predicate import And, Atom, Not, Op, Predicate, fields, matches, value_limit, value_test
+from detectors.presence import PARTS_MIN, presence
+from detectors.scanner import Scan, pattern_of, scanner
 from detectors.values import fold, kind_of, text
 
 Check = Callable[[dict[str, Any]], bool]
@@ -24,7 +26,8 @@ _COSTS: Final = {Op.EXISTS: 1, Op.NULL: 1, Op.EQUALS: 2, Op.PREFIX: 2, Op.SUFFIX
 _COST_OTHER: Final = 10
 _COST_KEYWORD: Final = 100
 """A keyword visits every leaf of the document."""
-_GROUPED: Final = frozenset({Op.EQUALS, Op.PREFIX, Op.SUFFIX, Op.CONTAINS, Op.CIDR})
+_GROUPED: Final = frozenset({Op.EQUALS, Op.PREFIX, Op.SUFFIX, Op.CIDR})
+_SCANNED: Final = frozenset({Op.CONTAINS, Op.WILDCARD, Op.REGEX})
 
 
 def compile_predicate(predicate: Predicate) -> Check:
@@ -44,23 +47,33 @@ def compile_predicate(predicate: Predicate) -> Check:
 
 
 def _or(parts: Iterable[Predicate]) -> Check:
-    together: dict[tuple[str, ...] | None, list[Predicate]] = {}
-    for part in parts:
-        together.setdefault(shared_prefix(part), []).append(part)
-    checks = _grouped(together.pop(None, []))
-    for prefix, guarded in together.items():
-        check = _any(_grouped(guarded))
-        checks.append(check if prefix is None or len(guarded) == 1 else _guarded(prefix, guarded, check))
-    return _any(checks)
+    groups = sorted(_groups(parts), key=lambda group: sum(map(_cost, group)))
+    walked = [group for group in groups if _needs_a_value(group)]
+    if len(walked) < PARTS_MIN:
+        return _any([_group(group) for group in groups])
+    checks = [_group(group) for group in groups if group not in walked]
+    return _any([*checks, _any_present(walked)])
 
 
-def _guarded(prefix: tuple[str, ...], parts: Iterable[Predicate], check: Check) -> Check:
-    possible = guard(prefix, {name for part in parts for name in fields(part) if name is not None})
-    return lambda doc: possible(doc) and check(doc)
+def _needs_a_value(group: Iterable[Predicate]) -> bool:
+    """Say whether predicates are false wherever their fields have no values."""
+    return not any(None in fields(part) or matches(part, lambda _: ()) for part in group)
 
 
-def _grouped(parts: Iterable[Predicate]) -> list[Check]:
-    return [_group(group) for group in sorted(_groups(parts), key=lambda group: sum(map(_cost, group)))]
+def _any_present(groups: Sequence[Sequence[Predicate]]) -> Check:
+    present = presence([[name for part in group for name in fields(part) if name is not None] for group in groups])
+    checks = tuple(_group(group) for group in groups)
+
+    def check(doc: dict[str, Any]) -> bool:
+        found = present(doc)
+        while found:
+            lowest = found & -found
+            found ^= lowest
+            if checks[lowest.bit_length() - 1](doc):
+                return True
+        return False
+
+    return check
 
 
 def _cost(predicate: Predicate) -> int:
@@ -103,26 +116,70 @@ def _any(checks: list[Check]) -> Check:
 
 def _groups(parts: Iterable[Predicate]) -> list[list[Predicate]]:
     """Gather the atoms that ask one field in one way; each other part stands alone."""
-    together: dict[tuple[str | None, Op, bool], list[Predicate]] = {}
-    alone: list[list[Predicate]] = []
-    for part in parts:
-        if isinstance(part, Atom) and part.op in _GROUPED and text(part.value) is not None:
-            together.setdefault((part.field, part.op, part.cased), []).append(part)
-        else:
-            alone.append([part])
-    return [*together.values(), *alone]
+    together: dict[object, list[Predicate]] = {}
+    for number, part in enumerate(parts):
+        together.setdefault(number if (way := _way(part)) is None else way, []).append(part)
+    return list(together.values())
 
 
-def _group(group: list[Predicate]) -> Check:
+def _way(part: Predicate) -> tuple[str | None, str, bool] | None:
+    if not isinstance(part, Atom) or text(part.value) is None or (part.field is None and part.op is not Op.CONTAINS):
+        return None
+    if part.op in _SCANNED and pattern_of(part) is not None:
+        return (part.field, "scan", False)
+    return (part.field, part.op.value, part.cased) if part.op in _GROUPED else None
+
+
+def _group(group: Sequence[Predicate]) -> Check:
     first = group[0]
     if not isinstance(first, Atom) or len(group) == 1:
         return compile_predicate(first)
     get = getter(first.field)
+    if first.op in _SCANNED:
+        return _scanned(get, group) if first.field is not None else _scanned_together(get, group)
     strings = tuple(_expected(part) for part in group)
     if first.op is Op.CIDR:
         test = in_networks(strings)
         return lambda doc: any(test(value) for value in get(doc))
     return _text_check(get, _among(first, strings), cased=first.cased)
+
+
+def _patterns(group: Iterable[Predicate]) -> frozenset[str]:
+    found = {pattern_of(part) for part in group if isinstance(part, Atom)}
+    return frozenset(pattern for pattern in found if pattern is not None)
+
+
+def _scanned(get: Getter, group: Sequence[Predicate]) -> Check:
+    """Search for all at once; only in text that is not ASCII a scan may find too much."""
+    scan = _scan_for(_patterns(group))
+    exact = _any([compile_predicate(part) for part in group])
+
+    def check(doc: dict[str, Any]) -> bool:
+        for value in get(doc):
+            string = value if kind_of(value) is str else text(value)
+            if string is not None and scan(string) and (string.isascii() or exact(doc)):
+                return True
+        return False
+
+    return check
+
+
+def _scanned_together(get: Getter, group: Sequence[Predicate]) -> Check:
+    """Search for keywords in all values joined; only where that finds some, look whether one value contains it."""
+    scan = _scan_for(_patterns(group))
+    exact = _any([compile_predicate(part) for part in group])
+
+    def check(doc: dict[str, Any]) -> bool:
+        strings = (value if kind_of(value) is str else text(value) for value in get(doc))
+        return bool(scan("\0".join(filter(None, strings)))) and exact(doc)
+
+    return check
+
+
+@lru_cache(maxsize=256)
+def _scan_for(patterns: frozenset[str]) -> Scan:
+    """Return the scan for some patterns; rules search many fields for the same."""
+    return scanner(dict.fromkeys(sorted(patterns), 1))
 
 
 def _expected(part: Predicate) -> str:
@@ -137,9 +194,7 @@ def _among(atom: Atom, strings: tuple[str, ...]) -> TextCheck:
         return frozenset(strings).__contains__
     if atom.op is Op.PREFIX:
         return lambda value: value.startswith(strings)
-    if atom.op is Op.SUFFIX:
-        return lambda value: value.endswith(strings)
-    return lambda value: any(string in value for string in strings)
+    return lambda value: value.endswith(strings)
 
 
 def _atom(atom: Atom) -> Check:

@@ -17,12 +17,12 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from detectors.anchors import weaken
+from detectors.anchors import conjuncts, weaken
 from detectors.compiled import Check, compile_predicate
 from detectors.explain import explain
 from detectors.fields import getter, top_keys
 from detectors.index import Index
-from detectors.predicate import And, Predicate, all_of, fields
+from detectors.predicate import Predicate, all_of, fields
 from detectors.rule import Rule
 from detectors.values import is_list, is_object, text
 from vedette.schema.event import Decoder, Event, LogSource
@@ -110,8 +110,7 @@ class _Program:
 
     def _rest(self, predicate: Predicate) -> Predicate | None:
         """Return what is left to verify on the whole document once the head has passed; None if nothing is."""
-        parts = predicate.parts if isinstance(predicate, And) else (predicate,)
-        rest = [part for part in parts if not all(map(self._in_head, fields(part)))]
+        rest = [part for part in conjuncts(predicate) if not all(map(self._in_head, fields(part)))]
         return all_of(rest) if rest else None
 
     def _dedup_values(self, names: Iterable[str], event: Event) -> tuple[str, ...]:

@@ -27,13 +27,30 @@ _PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 def getter(field: str | None) -> Getter:
     """Compile a field name to a function from a document to the field's values; None gives every leaf value."""
     if field is None:
-        return lambda doc: tuple(value for _, value in leaves(doc))
+        return _leaf_values
     names = field.split(".")
     if len(names) == 1:
         return _top_getter(field)
     if len(names) == len(("object", "key")):
         return _pair_getter(field, *names)
     return _deep_getter(names)
+
+
+def _leaf_values(doc: dict[str, Any]) -> tuple[Any, ...]:
+    found: list[Any] = []
+    stack: list[Any] = [doc]
+    while stack:
+        value = stack.pop()
+        kind = kind_of(value)
+        if kind is str:
+            found.append(value)
+        elif kind is dict:
+            stack.extend(reversed(value.values()))
+        elif kind is list:
+            stack.extend(reversed(value))
+        elif value is not None:
+            found.append(value)
+    return tuple(found)
 
 
 def _top_getter(key: str) -> Getter:

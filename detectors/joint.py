@@ -16,8 +16,8 @@ from detectors.fields import top_keys
 from detectors.lookup import Lookup
 from detectors.values import kind_of
 
-COMBINATIONS_MAX: Final = 2048
-"""Combinations remembered; with COMBINATION_CHARS_MAX it bounds the memory at about 3 MB, usually half a MB."""
+COMBINATIONS_MAX: Final = 4096
+"""Combinations remembered; with COMBINATION_CHARS_MAX it bounds the memory at about 6 MB, usually 2 MB."""
 COMBINATION_CHARS_MAX: Final = 512
 """Length of all strings of a combination that is worth remembering."""
 
