@@ -19,7 +19,15 @@ from vedette.pipeline.detector import records_of
 from vedette.pipeline.effects import Effects
 from vedette.runtime.telemetry import OperationalEvent
 from vedette.schema.errors import PermanentError
-from vedette.schema.limits import BATCH_ITEMS_MAX, SECOND_NS, SLICE_NS, TICK_NS
+from vedette.schema.limits import (
+    BATCH_ITEMS_MAX,
+    LINGER_ITEMS_MAX,
+    LINGER_ITEMS_MIN,
+    LINGER_S,
+    SECOND_NS,
+    SLICE_NS,
+    TICK_NS,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -156,6 +164,8 @@ class DetectRole:
             chunks = await self._next()
             if chunks:
                 await self._process(chunks)
+                if LINGER_ITEMS_MIN <= chunks[-1].last_seq - chunks[0].seq < LINGER_ITEMS_MAX:
+                    await asyncio.sleep(LINGER_S)
             await self._checkpointer.step(self.seq, self._effects.digest, self.arrival_ns)
         await self._checkpointer.complete(self.seq, self._effects.digest)
 

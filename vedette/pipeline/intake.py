@@ -21,7 +21,15 @@ from vedette.pipeline.control_record import ControlRecord, encode_control
 from vedette.runtime.parcel import Parcel, Receipt
 from vedette.runtime.telemetry import OperationalEvent
 from vedette.schema.errors import TransientError
-from vedette.schema.limits import GROUP_BYTES_MAX, IN_FLIGHT_BYTES_MAX, SECOND_NS, TICK_NS
+from vedette.schema.limits import (
+    GROUP_BYTES_MAX,
+    IN_FLIGHT_BYTES_MAX,
+    LINGER_ITEMS_MAX,
+    LINGER_ITEMS_MIN,
+    LINGER_S,
+    SECOND_NS,
+    TICK_NS,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -102,6 +110,7 @@ class IntakeRole:
         self._last_retire_ns = 0
         self._positions = log.positions()
         self._shortened = 0
+        self._last_parcels = 0
         self.failure: TransientError | None = None
         """Why the journal can't be written now; None while it can."""
 
@@ -159,6 +168,8 @@ class IntakeRole:
         while not self._stopping or self._waiting or self._controls:
             if not self._waiting and not self._controls:
                 await self._idle()
+            if self._last_parcels >= LINGER_ITEMS_MIN and len(self._waiting) < LINGER_ITEMS_MAX and not self._stopping:
+                await asyncio.sleep(LINGER_S)
             await self._commit_once()
         self._thread.shutdown()
 
@@ -178,6 +189,7 @@ class IntakeRole:
     async def _commit_once(self) -> None:
         loop = asyncio.get_running_loop()
         controls, group, size = list(self._controls), self._take_group(), 0
+        self._last_parcels = len(group)
         refused, self._refused = self._refused, {}
         try:
             appended = await loop.run_in_executor(self._thread, self._append, controls, group, refused)

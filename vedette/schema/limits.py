@@ -25,6 +25,15 @@ RECURSION_LIMIT: Final = 20_000
 """Set by the program for its interpreter: above the bytes of nearly all events, so that their brackets need not be
 counted before they are skipped over (`collector.decoders._common.json_decode.skips_safely`)."""
 
+# --- batches ---------------------------------------------------------------------------------------------------------
+LINGER_S: Final = 0.003
+"""While records come one by one but often, a commit waits this long for more of them: on a fast disk it is the commits
+that cost CPU (about 250 µs each), not the records."""
+LINGER_ITEMS_MIN: Final = 8
+"""Records in the last commit from which on they count as coming often; a lone record is never kept waiting."""
+LINGER_ITEMS_MAX: Final = 256
+"""Records at hand with which a commit waits no longer."""
+
 # --- the journal -------------------------------------------------------------------------------------------------
 CHUNK_ITEMS_MAX: Final = 400
 """Items in one compressed chunk: the API server's batch size, and where zstd's gain levels off."""

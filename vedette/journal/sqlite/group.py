@@ -10,6 +10,8 @@ from vedette.schema.limits import CHUNK_BYTES_MAX, CHUNK_ITEMS_MAX
 from vedette.schema.record import CONTROL_FORMAT, CONTROL_SOURCE, Run
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vedette.journal.protocol import Submission
 
 TICK: Final = b'{"op":"tick"}'
@@ -39,6 +41,24 @@ class Group:
         if count is None:
             count = self.counts[source] = IntakeCount()
         return count
+
+    def add_alike(self, submissions: Sequence[Submission], table: DuplicateTable) -> None:
+        """Take in submissions with the same one run (see `stretches`): together if all is new, else one by one."""
+        if len(submissions) == 1 or not self._add_together(submissions, table):
+            for submission in submissions:
+                self.add(submission, table)
+
+    def _add_together(self, submissions: Sequence[Submission], table: DuplicateTable) -> bool:
+        source, run = submissions[0].source, submissions[0].runs[0]
+        items = [item for submission in submissions for item in submission.items]
+        digests = digests_of(items)
+        if not table.add_all(digests, self.arrival_ns):
+            return False
+        self._added.setdefault(run.source, []).extend(digests)
+        self._add_run(run, items, digests)
+        self.count(source).received += len(items)
+        self.receipts += [(run.count, 0)] * len(submissions)
+        return True
 
     def add(self, submission: Submission, table: DuplicateTable) -> None:
         """Take a submission in, without the records that the table knows."""
@@ -120,6 +140,25 @@ class Group:
             self.hashes.append(self._digests)
             self.next_seq += len(self._items)
         self._runs, self._items, self._digests, self._bytes = [], [], [], 0
+
+
+def stretches(submissions: Sequence[Submission]) -> list[list[Submission]]:
+    """Group consecutive push submissions that have the same one run: requests of one small record each, mostly.
+
+    Handled together they cost a third of what they cost one by one.
+    """
+    found: list[list[Submission]] = []
+    for submission in submissions:
+        last = found[-1][0] if found else None
+        if last is not None and submission.runs == last.runs and _simple(last) and submission.position is None:
+            found[-1].append(submission)
+        else:
+            found.append([submission])
+    return found
+
+
+def _simple(submission: Submission) -> bool:
+    return len(submission.runs) == 1 and submission.runs[0].hashed and submission.position is None
 
 
 def _joins(last: Run, run: Run, record: int) -> bool:

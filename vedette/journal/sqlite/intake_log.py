@@ -16,7 +16,7 @@ from vedette.journal.protocol import Appended, IntakeCount
 from vedette.journal.sqlite import segment
 from vedette.journal.sqlite.connection import Storage, transaction, translated
 from vedette.journal.sqlite.duplicates import DIGEST_BYTES, DuplicateTable
-from vedette.journal.sqlite.group import Group
+from vedette.journal.sqlite.group import Group, stretches
 from vedette.journal.sqlite.intake_reader import SqliteIntakeReader, is_begun, segment_paths, segments
 from vedette.journal.sqlite.open_segment import OpenSegment, remove_segment
 from vedette.schema.errors import VedetteError
@@ -64,8 +64,8 @@ class SqliteIntakeLog(SqliteIntakeReader):
         current = self._ready(now_ns)
         group = _group(current, now_ns)
         try:
-            for submission in submissions:
-                group.add(submission, self._table(submission.source))
+            for alike in stretches(submissions):
+                group.add_alike(alike, self._table(alike[0].source))
             for source, count in (refused or {}).items():
                 group.count(source).refused += count
             self._commit(current, group, {})
