@@ -95,28 +95,26 @@ def _flat_reader(fields: Sequence[str]) -> Read:
 def _nested_reader(fields: Sequence[str]) -> Read:
     """Read documents with one object inside another, as promised."""
     names = tuple(field for field in fields if "." not in field)
-    inside: dict[str, list[str]] = {}
-    for first, dot, rest in (field.partition(".") for field in fields):
-        if dot:
-            inside.setdefault(first, []).append(rest)
-    objects = tuple(
-        (first, tuple(rests), frozenset(key for rest in rests for key in top_keys(rest)[:-1]), [_MISSING] * len(rests))
-        for first, rests in inside.items()
-    )
+    pairs = tuple((first, rest) for first, dot, rest in (field.partition(".") for field in fields) if dot)
+    unclear = tuple((first, frozenset(top_keys(rest)[:-1])) for first, rest in pairs if "." in rest)
     missing = repeat(_MISSING)
 
     def read(doc: Any) -> list[Any] | None:
-        parts = [*map(doc.get, names, missing)]
-        for first, rests, shorter, nothing in objects:
-            inner = doc.get(first)
+        get = doc.get
+        parts = [*map(get, names, missing)]
+        append = parts.append
+        for first, rest in pairs:
+            inner = get(first)
             if kind_of(inner) is dict:
-                if shorter and not shorter.isdisjoint(inner):
-                    return None
-                parts += map(inner.get, rests, missing)
+                append(inner.get(rest, _MISSING))
             elif kind_of(inner) is list:
                 return None
             else:
-                parts += nothing
+                append(_MISSING)
+        for first, shorter in unclear:
+            inner = get(first)
+            if kind_of(inner) is dict and not shorter.isdisjoint(inner):
+                return None
         return parts
 
     return read
