@@ -17,7 +17,7 @@ Opening = Callable[[bytes, int], int]
 """Where the items begin if an envelope opens at this offset, -1 if none does."""
 
 _TOKEN: Final = re.compile(
-    rb'(?:"[^"\\\x00-\x1f]*+(?:\\[^\x00-\x1f][^"\\\x00-\x1f]*+)*+"|[^"{}\[\]]++)++'  # strings and all else but brackets
+    rb'(?:"[^"\\\n]*+(?:\\[^\n][^"\\\n]*+)*+"|[^"{}\[\]]++)++'  # strings and all else but brackets
     rb'|\{++|\}|\[++|\]++|"'  # the last is the start of a string that does not end
 )
 _MAY_PRECEDE_A_VALUE: Final = frozenset(b",:[")
@@ -27,7 +27,8 @@ def salvage(text: bytes, opening: Opening | None = None) -> list[bytes]:
     """Cut `text` into its complete objects and the stretches that are none, in order, without white space around them.
 
     Lists and commas between the objects vanish. An object ends a broken one where no value may stand (after another
-    value), and a string cannot span lines (RFC 8259 forbids control characters in it), so what follows is found again.
+    value), and a string cannot span lines, so what follows is found again. The other control characters, which RFC 8259
+    forbids in strings just as well, end none: their object is refused alone.
     """
     scanner = _Scanner(text, opening)
     at = 0
