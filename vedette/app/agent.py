@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import importlib.metadata
 import logging
 import os
@@ -115,6 +116,7 @@ class Agent:
         self._folder.lock()
         try:
             await self._open()
+            _settle_garbage_collector()
             await self._run_roles(on_ready)
         finally:
             self._folder.unlock()
@@ -276,6 +278,16 @@ class Agent:
     async def _stop_asked(self, _: Mapping[str, Any]) -> dict[str, Any]:
         self._stop.set()
         return {}
+
+
+def _settle_garbage_collector() -> None:
+    """Leave what start-up made out of all collections, and collect after fewer rounds of short-lived documents.
+
+    Events make no cycles; at Python's own threshold the collector took 5 % of detection's time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 async def _finish(role: asyncio.Task[None], seconds: float) -> None:
