@@ -13,7 +13,8 @@ from typing import Annotated, Final, TypedDict, cast
 
 import msgspec
 
-from collector.decoders._common.json_decode import content_id, is_shallow, loads_object, skips_safely
+from collector.decoders._common.json_blank import blank_members
+from collector.decoders._common.json_decode import TOO_DEEP, content_id, is_shallow, loads_object, skips_safely
 from collector.decoders._common.json_split import REFUSALS, Envelope, split_json
 from collector.decoders._common.kube_facts import facts_of
 from collector.decoders._common.timestamps import rfc3339_ns
@@ -65,6 +66,7 @@ _NOT_CONTENT: Final = frozenset({"kind", "apiVersion", "date"})
 _decode_head: Final = msgspec.json.Decoder(_Head).decode
 _decode_list: Final = msgspec.json.Decoder(_EventList).decode
 
+_BODY: Final = re.compile(rb'"(?:requestObject|responseObject)"\s*+:\s*+')
 _OPENING: Final = re.compile(
     rb'\{\s*+(?:"[^"\\]*+"\s*+:\s*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"|[-+.\w]++|\{[^{}]*+\})\s*+,\s*+)*?"items"\s*+:\s*+\['
 )
@@ -106,6 +108,20 @@ def _require_event(doc: Document) -> None:
         raise DecodeError("not an audit event", f"kind {kind!r:.60}, apiVersion {version!r:.60}")
 
 
+def _whole_or_bodiless(payload: bytes) -> Document:
+    """The event, without its bodies where they nest so deep that they would hide it: a client may patch with anything.
+
+    Raises:
+        DecodeError: it can't be decoded even so.
+    """
+    try:
+        return loads_object(payload)
+    except DecodeError as error:
+        if error.reason != TOO_DEEP:
+            raise
+        return loads_object(blank_members(payload, _BODY))
+
+
 class KubeAudit:
     """The `kube_audit` format."""
 
@@ -132,8 +148,7 @@ class KubeAudit:
         """
         head = self._typed_head(payload)
         if head is None:  # an unusual type somewhere, or nothing good at all: the full decoder knows
-            doc = loads_object(payload)
-            head = {key: value for key, value in doc.items() if key in _HEAD_FIELDS}
+            head = {key: value for key, value in _whole_or_bodiless(payload).items() if key in _HEAD_FIELDS}
         _require_event(head)
         return head
 

@@ -20,6 +20,8 @@ UNCOUNTED_BYTES_MAX: Final = 16 * 1024
 """8,192 levels, the most that these bytes can hold, take msgspec about a megabyte of stack."""
 UID_CHARS: Final = 32
 """Hex digits of a content id: 128 bits, beyond any chance of two contents sharing it."""
+TOO_DEEP: Final = "nested too deep"
+"""The reason where JSON_DEPTH_MAX is exceeded."""
 _DETAIL_BYTES: Final = 80
 
 
@@ -39,7 +41,7 @@ def loads_object(payload: bytes) -> Document:
         raise DecodeError("not a JSON object", excerpt(payload))
     found = cast("Document", doc)
     if not is_shallow(payload) and _is_deeper(found, JSON_DEPTH_MAX):
-        raise DecodeError("nested too deep", f"more than {JSON_DEPTH_MAX} levels")
+        raise DecodeError(TOO_DEEP, f"more than {JSON_DEPTH_MAX} levels")
     return found
 
 
@@ -78,7 +80,7 @@ def _refusal(payload: bytes, error: orjson.JSONDecodeError) -> DecodeError:
     except UnicodeDecodeError as invalid:
         return DecodeError("invalid UTF-8", f"{invalid.reason} at byte {invalid.start}")
     if "limit" in error.msg:  # orjson's own, 1024 levels
-        return DecodeError("nested too deep", f"more than {JSON_DEPTH_MAX} levels")
+        return DecodeError(TOO_DEEP, f"more than {JSON_DEPTH_MAX} levels")
     return DecodeError("invalid JSON", str(error))
 
 
