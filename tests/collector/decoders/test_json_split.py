@@ -68,7 +68,7 @@ def test_shapes(body: bytes, expected: list[tuple[int, bytes]]) -> None:
         pytest.param(b"[" + A + b"," + B + b"]}", [A, B], id="a bracket too many"),
         pytest.param(b"[" + A + b", oops, " + B + b"]", [A, b"oops", B], id="garbage between"),
         pytest.param(
-            b"[" + A + b',{"x":"\x01"},' + B + b"]\n", [A, b'{"x":"\x01"},' + B + b"]"], id="control character"
+            b"[" + A + b',{"x":"\x01\t\x00"},' + B + b"]\n", [A, b'{"x":"\x01\t\x00"}', B], id="control character"
         ),
         pytest.param(b"[" + A + b',\n{"x":"\x01"},\n' + B + b"]", [A, b'{"x":"\x01"}', B], id="the same over lines"),
         pytest.param(b"[" + A + b',{"x":[}},' + B + b"]", [A, b'{"x":[}}', B], id="bracket of the wrong kind"),
