@@ -23,7 +23,6 @@ import pytest
 from vedette.journal.protocol import CheckpointInfo, Chunk, DeliveryCommit, DetectCommit, DetectCount, IntakeCount
 from vedette.journal.sqlite import Retention, SqliteCoreLog, SqliteIntakeLog, SqliteIntakeReader
 from vedette.journal.sqlite.connection import open_reader
-from vedette.journal.sqlite.intake_reader import is_begun, segments
 from vedette.journal.sqlite.segment import chunk_counts
 from vedette.runtime.parcel import Parcel
 from vedette.schema.alert import AlertRevision
@@ -287,10 +286,8 @@ class Life:
 
     def check_ledger(self, stored: Counter[bytes], detected: Counter[bytes]) -> None:
         counts, recomputed = self.intake.counts(), dict[str, IntakeCount]()
-        for path, end in segments(self.folder / "intake"):
+        for path, end in self.reader.segments():
             connection = open_reader(path, self.storage)
-            if not is_begun(connection):
-                continue
             for added in chunk_counts(connection, before_seq=end):
                 for source, count in added.items():
                     total = recomputed.setdefault(source, IntakeCount())

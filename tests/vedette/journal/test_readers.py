@@ -150,6 +150,31 @@ def test_a_segment_that_goes_between_listing_and_opening(
     log.close()
 
 
+def test_a_segment_whose_making_a_crash_cut_short_is_passed_over(segments: Path, parcel: MakeParcel) -> None:
+    """At each operation of its making: a journal that needs rolling back is nothing for a reader."""
+    disk, images = FaultDisk(), 0
+    log = SqliteIntakeLog(segments, disk.storage(), Retention(segment_bytes_max=1))
+    log.append([parcel(b"1")], now_ns=NOW)
+    log.append_control(b"{}", now_ns=NOW, blobs={"rules": b"r"})
+
+    def look() -> None:
+        nonlocal images
+        for loss in Loss:
+            images += 1
+            copy = segments.with_name(f"copy {images}")
+            disk.image(segments, copy, loss, Random(images))
+            reader = SqliteIntakeReader(copy)
+            assert items_of(reader)[:2] == [b"1", b"{}"]
+            assert reader.last_seq() == len(items_of(reader)) <= 3
+            assert reader.blob("0" * 64) is None
+            reader.close()
+
+    disk.before_event = look
+    log.append([parcel(b"2")], now_ns=NOW)
+    assert images > 80
+    log.close()
+
+
 def test_looking_for_a_blob_while_a_segment_is_being_made(segments: Path) -> None:
     log = SqliteIntakeLog(segments)
     log.append_control(b"{}", now_ns=NOW, blobs={"rules": b"r"})

@@ -232,6 +232,24 @@ def test_what_a_failed_sync_left_behind_does_not_come_back(segments: Path, parce
     log.close()
 
 
+def test_a_half_made_segment_whose_deletion_was_undone_hides_nothing(segments: Path, parcel: MakeParcel) -> None:
+    """A crash left it, the restart deleted it and went on, a power loss brought it back: it is nobody's end."""
+    log = SqliteIntakeLog(segments)
+    items = fill(log, parcel, 9)
+    log.retention = EACH_ITS_OWN._replace(keep_bytes=0)
+    log.append([parcel(b"next")], now_ns=NOW)
+    half_made(segments, 4)
+    reader = SqliteIntakeReader(segments)
+    assert items_of(reader) == items_of(log) == [*items, b"next"]
+    assert [chunk.items for chunk in reader.read(5, items_max=1)] == [[b"5"]]
+    assert log.retire(keep_after_seq=5, now_ns=NOW) == 0
+    reader.close()
+    log.close()
+    log = SqliteIntakeLog(segments)
+    assert items_of(log) == [*items, b"next"]
+    log.close()
+
+
 def test_a_damaged_segment_says_what_to_do(segments: Path, parcel: MakeParcel) -> None:
     log = SqliteIntakeLog(segments)
     fill(log, parcel, 3)

@@ -17,7 +17,7 @@ from vedette.journal.sqlite import segment
 from vedette.journal.sqlite.connection import Storage, transaction, translated
 from vedette.journal.sqlite.duplicates import DIGEST_BYTES, DuplicateTable
 from vedette.journal.sqlite.group import Group, stretches
-from vedette.journal.sqlite.intake_reader import SqliteIntakeReader, is_begun, segment_paths, segments
+from vedette.journal.sqlite.intake_reader import SqliteIntakeReader, segment_paths
 from vedette.journal.sqlite.open_segment import OpenSegment, remove_segment
 from vedette.schema.errors import VedetteError
 from vedette.schema.limits import DEDUP_HORIZON_NS, MIB, SECOND_NS
@@ -101,13 +101,13 @@ class SqliteIntakeLog(SqliteIntakeReader):
 
     def retire(self, *, keep_after_seq: int, now_ns: int) -> int:
         """Unlink segments beyond retention whose records are all at or before `keep_after_seq`."""
-        paths = segment_paths(self._folder)
-        sizes = [path.stat().st_size for path in paths]
+        segments = list(self.segments())
+        sizes = [path.stat().st_size for path, _ in segments]
         excess = sum(sizes) - self.retention.keep_bytes
         retired = 0
-        for path, following, size in zip(paths, paths[1:], sizes, strict=False):
+        for (path, end), size in zip(segments, sizes, strict=True):
             aged = path.stat().st_mtime_ns < now_ns - self.retention.keep_age_ns
-            if int(following.stem) - 1 > keep_after_seq or not (aged or excess > 0):
+            if end - 1 > keep_after_seq or not (aged or excess > 0):
                 break
             if path == self._path:
                 self.release()
@@ -162,6 +162,7 @@ class SqliteIntakeLog(SqliteIntakeReader):
         except VedetteError:
             self._abandon()  # not even readable: only opening it again may help
             raise
+        self._damaged_tail = True  # until it worked: nothing more may go where the next segment's name says it ends
         fresh = OpenSegment.create(self._folder, self._writer_storage, now_ns, current, carried)
         with contextlib.suppress(VedetteError), translated(current.path):
             current.connection.close()
@@ -189,11 +190,9 @@ class SqliteIntakeLog(SqliteIntakeReader):
 
     def _restore_duplicates(self, since_ns: int) -> None:
         self._duplicates = {}
-        for path, end in segments(self._folder):
+        for path, end in self.segments():
             with translated(path):
                 connection = self._open(path)
-                if not is_begun(connection):
-                    continue  # a crash may undo a part of retiring a segment
                 for arrival_ns, runs, hashes in segment.recent_hashes(connection, since_ns, before_seq=end):
                     self._remember(arrival_ns, runs, hashes)
         self.release()

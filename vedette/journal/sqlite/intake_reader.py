@@ -33,15 +33,6 @@ def segment_paths(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*.db") if path.stem.isdigit() and len(path.stem) == NAME_DIGITS)
 
 
-def segments(folder: Path) -> list[tuple[Path, int]]:
-    """List the segments, each with the sequence number before which it ends: that of the next one's first record.
-
-    What a file holds beyond is left over from a commit whose sync failed.
-    """
-    paths = segment_paths(folder)
-    return list(zip(paths, [*(int(path.stem) for path in paths[1:]), segment.NO_END], strict=True))
-
-
 class SqliteIntakeReader:
     """Implements `journal.protocol.IntakeReader`. Not for several threads at once."""
 
@@ -52,14 +43,29 @@ class SqliteIntakeReader:
         self._codec = segment.ChunkCodec()
         self._path: Path | None = None
         self._connection: apsw.Connection | None = None
+        self._known: set[Path] = set()
+
+    def segments(self, after_seq: int = 0) -> Iterator[tuple[Path, int]]:
+        """Iterate over the segments that may hold records after `after_seq`, oldest first, each with its end.
+
+        A segment ends before the first record of the next one that is begun. What its file holds beyond is left over
+        from a commit whose sync failed. One that is not begun holds nothing and ends nothing: it may be left over from
+        a crash long ago, if another one undid its deletion.
+        """
+        paths = segment_paths(self._folder)
+        at = max((number for number, path in enumerate(paths) if int(path.stem) <= after_seq + 1), default=0)
+        while at > 0 and not self._is_begun(paths[at]):
+            at -= 1
+        for number, path in enumerate(paths[at:], at + 1):
+            if self._is_begun(path):
+                yield path, next((int(later.stem) for later in paths[number:] if self._is_begun(later)), segment.NO_END)
 
     def read(self, after_seq: int, *, items_max: int) -> list[Chunk]:
         """Return committed chunks that hold records after `after_seq`."""
-        for path, end in segments(self._folder):
-            if after_seq + 1 < end:
-                chunks = self._read_segment(path, end, after_seq, items_max)
-                if chunks:
-                    return chunks
+        for path, end in self.segments(after_seq):
+            chunks = self._read_segment(path, end, after_seq, items_max)
+            if chunks:
+                return chunks
         return []
 
     def scan(self, after_seq: int = 0) -> Iterator[Chunk]:
@@ -121,6 +127,11 @@ class SqliteIntakeReader:
                 with translated(path):
                     return read(connection)
         return None
+
+    def _is_begun(self, path: Path) -> bool:
+        if path not in self._known and self._begun(path) is not None:
+            self._known.add(path)
+        return path in self._known
 
     def _begun(self, path: Path) -> apsw.Connection | None:
         """Open a segment; None where there is nothing to read: it is being made, a crash cut that short, or it is gone.
