@@ -48,6 +48,17 @@ class Document(NamedTuple):
 class _Loader(yaml.SafeLoader):
     """Resolves plain scalars by YAML 1.2's core schema: `on`, `no` and `12:30` are strings."""
 
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Compose one node, and stop before hostile nesting costs time or the interpreter's stack."""
+        self.depth += 1
+        if self.depth > 4 * DEPTH_MAX:  # `build` names the place of what is only somewhat too deep
+            raise RecursionError
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
 
 _Loader.yaml_implicit_resolvers = {}
 for _tag, _pattern, _first in (

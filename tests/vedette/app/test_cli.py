@@ -20,7 +20,7 @@ from vedette.schema.errors import PermanentError, RuleError, TransientError, Ved
 from .conftest import Outcome
 
 Call = Callable[..., Outcome]
-DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
+DOCS = Path(__file__).parents[3] / "docs" / "cli.md"
 GROUPS = {"alerts": ["list", "show"], "rules": ["list"], "dead-letters": ["list", "show"]} | {
     "config": ["check", "show", "schema"]
 }

@@ -14,7 +14,7 @@ from vedette.app.config_file import parse_config
 from vedette.app.config_reference import json_schema, keys, markdown
 from vedette.app.config_show import plain_config
 
-DOCS = Path(__file__).parents[2] / "docs" / "configuration.md"
+DOCS = Path(__file__).parents[3] / "docs" / "configuration.md"
 KEYS = list(keys())
 KINDS: dict[str, Any] = {
     "object": dict,
