@@ -114,12 +114,17 @@ class _Change:
 
 @dataclass
 class _Inode:
-    """A file apart from its name: what is durable of it, and what happened since."""
+    """A file apart from its name: what is in it, what is durable of that, and what happened since."""
 
-    durable: bytearray = field(default_factory=bytearray)
+    current: bytearray
+    durable: bytearray
     changes: list[_Change] = field(default_factory=list[_Change])
     named: bool = False
     """Whether its name is durable."""
+
+    def change(self, change: _Change) -> None:
+        change.apply(self.current)
+        self.changes.append(change)
 
     def sync(self) -> None:
         for change in self.changes:
@@ -128,10 +133,10 @@ class _Inode:
         self.changes.clear()
 
     def after(self, loss: Loss, random: Random) -> bytes:
-        content = bytearray(self.durable)
         if loss is Loss.KEPT:
-            arrived = self.changes
-        elif loss is Loss.DROPPED:
+            return bytes(self.current)
+        content = bytearray(self.durable)
+        if loss is Loss.DROPPED:
             arrived = []
         else:
             sectors = [sector for change in self.changes for sector in change.sectors()]
@@ -228,8 +233,8 @@ class FaultDisk(apsw.VFS):
                 there = Path(path).exists()
                 if not there and flags[0] & apsw.SQLITE_OPEN_CREATE:
                     self.event()
-                content = bytearray(Path(path).read_bytes()) if there else bytearray()
-                inode = _Inode(durable=content, named=there)
+                content = Path(path).read_bytes() if there else b""
+                inode = _Inode(bytearray(content), bytearray(content), named=there)
             file = _FaultFile(self, name, flags, inode, new_journal=not inode.named and bool(flags[0] & _NEW_JOURNAL))
             self._files[path] = inode
             return file
@@ -301,7 +306,7 @@ class _FaultFile(apsw.VFSFile):
                 written = written[: len(written) // 2] if fault.torn else b""
             if written:
                 super().xWrite(written, offset)
-                self._inode.changes.append(_Change(offset, written))
+                self._inode.change(_Change(offset, written))
             if fault is not None:
                 raise fault.error(INJECTED)
 
@@ -309,7 +314,7 @@ class _FaultFile(apsw.VFSFile):
         with self._disk.lock:
             self._disk.event()
             super().xTruncate(newsize)
-            self._inode.changes.append(_Change(newsize, None))
+            self._inode.change(_Change(newsize, None))
 
     def xSync(self, flags: int) -> None:  # noqa: ARG002, N802
         """Not passed on: real syncs would only cost time."""
