@@ -37,7 +37,7 @@ run: .venv/.installed ## install into .venv and start Vedette (ARGS="…" is pas
 
 ##@ Check
 .PHONY: test
-test: preflight lint types layers test-fast test-servers test-simulation ## everything below, against the built wheel
+test: preflight lint types layers deps test-fast test-servers test-simulation ## everything below, against the built wheel
 
 .PHONY: preflight
 preflight: ## say what this machine lacks
