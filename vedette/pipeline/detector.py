@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import msgspec
 from prometheus_client import Counter
@@ -233,7 +233,7 @@ def records_of(chunk: Chunk) -> list[Record]:
 def _records_of_run(chunk: Chunk, run: Run, seq: int, at: int) -> list[Record]:
     arrival_ns, first, step = chunk.arrival_ns, run.record, 1 if run.origin else 0
     # A NamedTuple's own constructor is twice as slow, and this runs for every record.
-    new: Callable[[type[Record], tuple[int, int, bytes, Run, int]], Record] = tuple.__new__
+    new = cast("Callable[[type[Record], tuple[int, int, bytes, Run, int]], Record]", tuple.__new__)
     return [
         new(Record, (seq + number, arrival_ns, payload, run, first + step * number))
         for number, payload in enumerate(chunk.items[at : at + run.count])
