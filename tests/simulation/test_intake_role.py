@@ -70,12 +70,6 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DataFolder, "take_ballast", lambda self: True)
 
 
-PARTLY = pytest.mark.xfail(
-    strict=True, reason="what was appended before the failure is appended again, and the tail lacks it"
-)
-
-
-@PARTLY
 @pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("error", [apsw.FullError, apsw.IOError])
 async def test_a_control_record_is_stored_and_the_group_beside_it_is_not(
@@ -92,7 +86,6 @@ async def test_a_control_record_is_stored_and_the_group_beside_it_is_not(
     log.close()
 
 
-@PARTLY
 @pytest.mark.usefixtures("hasty")
 async def test_old_segments_that_can_not_be_removed_hold_up_nobody(
     scratch: Path, monkeypatch: pytest.MonkeyPatch

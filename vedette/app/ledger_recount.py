@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from vedette.journal.protocol import IntakeCount
 from vedette.journal.sqlite import segment
 from vedette.journal.sqlite.connection import open_reader, translated
-from vedette.journal.sqlite.intake_reader import is_begun, segment_paths
+from vedette.journal.sqlite.intake_reader import SqliteIntakeReader, is_begun
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from vedette.journal.sqlite import DataFolder
@@ -49,8 +50,11 @@ def recount(folder: DataFolder) -> Recount:
     before: Counts | None = None
     first_seq, segments = 0, 0
     differences: list[Difference] = []
-    for path in segment_paths(folder.intake):
-        read = _read(path)
+    reader = SqliteIntakeReader(folder.intake)
+    found = list(reader.segments())
+    reader.close()
+    for path, end_seq in found:
+        read = _read(path, end_seq)
         if read is None:
             continue
         start_seq, counted, added = read
@@ -64,7 +68,7 @@ def recount(folder: DataFolder) -> Recount:
     return Recount(segments, first_seq, differences)
 
 
-def _read(path: Path) -> tuple[int, Counts, Counts] | None:
+def _read(path: Path, end_seq: int) -> tuple[int, Counts, Counts] | None:
     """A segment's first record, its counters and the sum of its chunks, all of one moment; None if it is just begun."""
     connection = open_reader(path)
     try:
@@ -72,12 +76,20 @@ def _read(path: Path) -> tuple[int, Counts, Counts] | None:
             connection.execute("BEGIN")
             if not is_begun(connection):
                 return None
-            added: Counts = {}
-            for counts in segment.chunk_counts(connection):
-                added = _sum(added, counts, 1)
-            return segment.read_start(connection).first_seq, segment.read_counts(connection), added
+            added = _total(segment.chunk_counts(connection, before_seq=end_seq))
+            everything = _total(segment.chunk_counts(connection))
+            # What lies beyond the segment's end was left by a commit whose sync failed: it does not count.
+            counted = _sum(_sum(segment.read_counts(connection), everything, -1), added, 1)
+            return segment.read_start(connection).first_seq, counted, added
     finally:
         connection.close()
+
+
+def _total(chunks: Iterable[Counts]) -> Counts:
+    total: Counts = {}
+    for counts in chunks:
+        total = _sum(total, counts, 1)
+    return total
 
 
 def _sum(counts: Counts, others: Counts, sign: int) -> Counts:

@@ -129,7 +129,7 @@ class Delivery:
         while True:
             self.bell.clear()
             draining = self._draining
-            logged = await self._core.call(self._core.core.alerts, self._position, limit=BATCH_REVISIONS_MAX)
+            logged = await self._core.insist(self._core.core.alerts, self._position, limit=BATCH_REVISIONS_MAX)
             if logged:
                 await self._settle(self._batch(logged))
             elif draining:

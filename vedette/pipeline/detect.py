@@ -18,7 +18,7 @@ from vedette.pipeline.checkpointer import Checkpointer
 from vedette.pipeline.detector import records_of
 from vedette.pipeline.effects import Effects
 from vedette.runtime.telemetry import OperationalEvent
-from vedette.schema.errors import PermanentError
+from vedette.schema.errors import PermanentError, TransientError
 from vedette.schema.limits import (
     BATCH_ITEMS_MAX,
     LINGER_ITEMS_MAX,
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 SLICE_ITEMS = 32
 """Records between two looks at the clock."""
+READ_RETRY_S = 1.0
+"""Pause before an intake log that could not be read is tried again."""
 COMMIT_ALERTS_MAX = 1_000
 """Revisions in one commit, about: bounds the transaction of a batch where everything alerts."""
 
@@ -80,6 +82,17 @@ class LogGap(OperationalEvent):
     metric: ClassVar[Counter] = Counter("vedette_intake_gap_records_total", "Records missing from the intake log")
     after_seq: int
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeUnreadable(OperationalEvent):
+    """The intake log can't be read now."""
+
+    component = "pipeline.detect"
+    message = "the intake log can't be read now; detection waits"
+    level = logging.ERROR
+    metric: ClassVar[Counter] = Counter("vedette_intake_read_failures_total", "Reads of the intake log that failed")
+    error: str
 
 
 class DetectRole:
@@ -178,7 +191,7 @@ class DetectRole:
         chunks = self._tail.read(self.seq, items_max=BATCH_ITEMS_MAX)
         if not chunks:
             self._tail.rung.clear()
-            chunks = await asyncio.to_thread(self._reader.read, self.seq, items_max=BATCH_ITEMS_MAX)
+            chunks = await self._read()
         if not chunks and self._stop_at is None:
             try:
                 async with asyncio.timeout(TICK_NS / SECOND_NS):
@@ -187,10 +200,20 @@ class DetectRole:
                 pass
         return chunks
 
+    async def _read(self) -> list[Chunk]:
+        try:
+            return await asyncio.to_thread(self._reader.read, self.seq, items_max=BATCH_ITEMS_MAX)
+        except TransientError as error:
+            IntakeUnreadable(str(error)).emit()
+            await asyncio.sleep(READ_RETRY_S)
+            return []
+
     async def _process(self, chunks: Sequence[Chunk]) -> None:
-        for number, chunk in enumerate(chunks):
-            if chunk.seq != self.seq + 1 and number == 0:
-                LogGap(self.seq, chunk.seq - self.seq - 1).emit()
+        after_seq = self.seq
+        for chunk in chunks:
+            if chunk.seq != after_seq + 1:
+                LogGap(after_seq, chunk.seq - after_seq - 1).emit()
+            after_seq = chunk.last_seq
             await self._detect(chunk)
             if len(self._effects.alerts) >= COMMIT_ALERTS_MAX:
                 await self._commit(chunk)

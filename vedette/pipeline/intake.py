@@ -8,6 +8,7 @@ to come back; an attempt each second notices when the disk is usable again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -187,35 +188,48 @@ class IntakeRole:
             pass
 
     async def _commit_once(self) -> None:
-        loop = asyncio.get_running_loop()
-        controls, group, size = list(self._controls), self._take_group(), 0
-        self._last_parcels = len(group)
-        refused, self._refused = self._refused, {}
+        """Make one transaction, so that none is half done: a control record, if one waits, else a group."""
         try:
-            appended = await loop.run_in_executor(self._thread, self._append, controls, group, refused)
+            if self._controls:
+                await self._commit_control(self._controls[0])
+            else:
+                await self._commit_group()
         except TransientError as error:
-            for source, count in refused.items():
-                self.refused(source, count)
-            await self._failed(group, error)
+            await self._failed(error)
             return
         if self.failure is not None:
             self.failure = None
             IntakeRecovered().emit()
+
+    async def _commit_control(self, control: _Control) -> None:
+        appended = await self._in_thread(partial(self._append_control, control))
+        self._tail.push(appended.chunks)
+        self._controls.popleft()
+        if not control.done.done():
+            control.done.set_result(None)
+
+    async def _commit_group(self) -> None:
+        group = self._take_group()
+        self._last_parcels = len(group)
+        refused, self._refused = self._refused, {}
+        try:
+            appended = await self._in_thread(partial(self._append_group, group, refused))
+        except TransientError:
+            for source, count in refused.items():
+                self.refused(source, count)
+            self._waiting.extendleft(reversed(group))
+            raise
+        self._tail.push(appended.chunks)
+        for waiting, receipt in zip(group, appended.receipts, strict=True):
+            self._bytes -= waiting.parcel.size_bytes
+            self._moved(waiting.parcel)
+            waiting.parcel.settle(Receipt(*receipt))
         if self._log.shortened > self._shortened:
             DuplicatesForgotten(self._log.shortened - self._shortened).emit()
             self._shortened = self._log.shortened
-        for done in appended:
-            self._tail.push(done.chunks)
-        for _ in controls:
-            control = self._controls.popleft()
-            if not control.done.done():
-                control.done.set_result(None)
-        receipts = appended[-1].receipts if appended else []
-        for waiting, receipt in zip(group, receipts, strict=bool(appended)):
-            size += waiting.parcel.size_bytes
-            self._moved(waiting.parcel)
-            waiting.parcel.settle(Receipt(*receipt))
-        self._bytes -= size
+
+    async def _in_thread(self, append: Callable[[], Appended]) -> Appended:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, append)
 
     def _moved(self, parcel: Parcel) -> None:
         if parcel.position is not None:
@@ -231,38 +245,38 @@ class IntakeRole:
             size += waiting.parcel.size_bytes
         return group
 
-    def _append(self, controls: list[_Control], group: list[_Waiting], refused: Mapping[str, int]) -> list[Appended]:
-        """Runs in the writer's thread. The group comes last: its receipts are the last result's."""
+    # --- in the writer's thread ---------------------------------------------------------------------------------------
+    def _append_control(self, control: _Control) -> Appended:
+        return self._log.append_control(control.payload, now_ns=self._clock.now_ns(), blobs=control.blobs)
+
+    def _append_group(self, group: list[_Waiting], refused: Mapping[str, int]) -> Appended:
         now_ns = self._clock.now_ns()
         if not self._folder.take_ballast():
             message = f"the disk of {self._folder.path} is full; free some space"
             raise TransientError(message, retry_after_s=RETRY_AFTER_S)
-        done = [self._log.append_control(item.payload, now_ns=now_ns, blobs=item.blobs) for item in controls]
-        if group or refused or not controls:
-            submissions = [waiting.parcel for waiting in group]
-            done.append(self._log.append(submissions, now_ns=now_ns, refused=refused))
-        else:
-            done.append(done[-1]._replace(receipts=[], chunks=[]))
+        appended = self._log.append([waiting.parcel for waiting in group], now_ns=now_ns, refused=refused)
         if now_ns - self._last_retire_ns >= RETIRE_INTERVAL_NS:
             self._last_retire_ns = now_ns
-            self._log.retire(keep_after_seq=self._keep_after_seq(), now_ns=now_ns)
-        return done
+            with contextlib.suppress(TransientError):  # what can't be removed now goes next time
+                self._log.retire(keep_after_seq=self._keep_after_seq(), now_ns=now_ns)
+        return appended
 
-    async def _failed(self, group: list[_Waiting], error: TransientError) -> None:
+    # --- failure ------------------------------------------------------------------------------------------------------
+    async def _failed(self, error: TransientError) -> None:
+        """Refuse what can't wait, and pause."""
         if self.failure is None:
             IntakeRefusing(str(error)).emit()
         error.retry_after_s = RETRY_AFTER_S
         self.failure = error
         now = asyncio.get_running_loop().time()
-        patient = [waiting for waiting in group if waiting.deadline > now and not self._stopping]
-        self._waiting.extendleft(reversed(patient))
-        for waiting in group:
-            if waiting.deadline <= now or self._stopping:
-                self._bytes -= waiting.parcel.size_bytes
-                waiting.parcel.settle(error)
+        impatient = [waiting for waiting in self._waiting if self._stopping or waiting.deadline <= now]
+        self._waiting = deque(waiting for waiting in self._waiting if not self._stopping and waiting.deadline > now)
+        for waiting in impatient:
+            self._bytes -= waiting.parcel.size_bytes
+            waiting.parcel.settle(error)
         if self._stopping:
             self._fail_controls(error)
-        await asyncio.sleep(RETRY_AFTER_S / 4 if patient else RETRY_AFTER_S)
+        await asyncio.sleep(RETRY_AFTER_S / 4 if self._waiting else RETRY_AFTER_S)
 
     def _fail_controls(self, error: TransientError) -> None:
         while self._controls:

@@ -31,11 +31,17 @@ class Tail:
     def push(self, chunks: Sequence[Chunk]) -> None:
         """Take committed chunks, in log order."""
         for chunk in chunks:
+            if self._chunks and chunk.seq != self._chunks[-1].last_seq + 1:
+                self._clear()  # what is missing in between is read from the log
             self._chunks.append(chunk)
             self._bytes += chunk.size_bytes
         while self._bytes > self._bytes_max:
             self._bytes -= self._chunks.popleft().size_bytes
         self.rung.set()
+
+    def _clear(self) -> None:
+        self._chunks.clear()
+        self._bytes = 0
 
     def read(self, after_seq: int, *, items_max: int) -> list[Chunk]:
         """Return the chunks that follow `after_seq` without a gap; [] if the first of them is not here any more."""
