@@ -1,5 +1,7 @@
 """`python -m vedette` is the command `vedette`."""
 
+import sys
+
 from vedette.app.cli import main
 
-main()
+sys.exit(main())
