@@ -15,7 +15,8 @@ import logging
 import os
 import signal
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from prometheus_client import Counter
 
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from vedette.app.config import Config
     from vedette.runtime.source import Source
     from vedette.schema.event import Decoder
+
+T = TypeVar("T")
 
 DISK_STOP_S = 30.0
 """How long a stop waits for a disk that can't be written; after that it is as if the process had been killed."""
@@ -126,9 +129,11 @@ class Agent:
         config, folder = self._config, self._folder
         content = encode_rules(read_rules(config.rules))
         engine = await asyncio.to_thread(compile_rules, content, self._decoders)
-        self._log = SqliteIntakeLog(folder.intake, retention=config.journal.retention())
+        self._log = self._open_with_ballast(partial(SqliteIntakeLog, folder.intake, None, config.journal.retention()))
         self._reader = SqliteIntakeReader(folder.intake)
-        self._core = CoreThread(SqliteCoreLog(folder.core), folder)
+        core = self._open_with_ballast(partial(SqliteCoreLog, folder.core))
+        core.keep_deliveries(config.sinks.keys())
+        self._core = CoreThread(core, folder)
         self._tail = Tail()
         self._detector = Detector(self._decoders, self._reader.blob)
         self._detector.adopt(hash_of(content), engine)
@@ -153,6 +158,15 @@ class Agent:
             ControlRecord(control_record.OP_START, version=self._version),
         ]
         self._rules, self._rule_count = content, len(engine.rules)
+
+    def _open_with_ballast(self, opened: Callable[[], T]) -> T:
+        """Open a log, on a disk that is full with the help of the ballast."""
+        try:
+            return opened()
+        except TransientError:
+            if not self._folder.drop_ballast():
+                raise
+            return opened()
 
     async def _run_roles(self, on_ready: Callable[[list[str]], None] | None) -> None:
         control = ControlServer(

@@ -8,7 +8,7 @@ Both commit durably before they return. Readers may be other processes. The impl
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -284,6 +284,10 @@ class CoreLog(CoreReader, Protocol):
         Raises:
             TransientError: nothing was stored; try the same commit again.
         """
+        ...
+
+    def keep_deliveries(self, names: Iterable[str]) -> None:
+        """Forget deliveries that are not configured any more: they must not hold up pruning for ever."""
         ...
 
     def commit_delivery(self, commit: DeliveryCommit) -> None:

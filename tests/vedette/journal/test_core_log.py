@@ -374,3 +374,10 @@ def test_the_oldest_dead_letters_go_first(core: SqliteCoreLog, monkeypatch: pyte
     core.prune(logged_before_ns=0)
     assert [key for key, _ in core.dead_letters()] == [5, 6, 7]
     assert [key for key, _ in core.dead_letters(after_id=5, limit=1)] == [6]
+
+
+def test_a_delivery_that_is_not_configured_any_more_is_forgotten(core: SqliteCoreLog) -> None:
+    core.open_delivery("kept", from_start=True)
+    core.open_delivery("gone", from_start=True)
+    core.keep_deliveries(["kept", "new"])
+    assert core.delivery_counts().keys() == {"kept"}

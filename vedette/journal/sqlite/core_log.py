@@ -12,7 +12,7 @@ from vedette.journal.sqlite.core_schema import SCHEMA
 from vedette.schema.errors import VedetteError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Iterable, Sequence
 
     import apsw
 
@@ -84,6 +84,12 @@ class SqliteCoreLog(SqliteCoreReader):
                 (delivery,),
             )
         return self.delivery_counts()[delivery]
+
+    def keep_deliveries(self, names: Iterable[str]) -> None:
+        """Forget deliveries that are not configured any more."""
+        gone = self.delivery_counts().keys() - set(names)
+        with self._transaction() as run:
+            run.executemany("DELETE FROM delivery WHERE name = ?", [(name,) for name in sorted(gone)])
 
     def commit_delivery(self, commit: DeliveryCommit) -> None:
         """Make a delivery's progress durable. Raises TransientError: nothing was stored."""
