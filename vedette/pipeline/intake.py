@@ -78,11 +78,6 @@ class DuplicatesForgotten(OperationalEvent):
     count: int
 
 
-class _Waiting(NamedTuple):
-    parcel: Parcel
-    deadline: float
-
-
 class _Control(NamedTuple):
     payload: bytes
     blobs: Mapping[str, bytes]
@@ -102,7 +97,9 @@ class IntakeRole:
         self._clock = clock
         self._keep_after_seq = keep_after_seq
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="intake")
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[Parcel] = deque()
+        self._deadlines: dict[int, float] = {}
+        """Until when parcels that saw a commit fail may wait, by identity (a clock reading for each would cost)."""
         self._controls: deque[_Control] = deque()
         self._refused: dict[str, int] = {}
         self._bytes = 0
@@ -131,7 +128,7 @@ class IntakeRole:
             parcel.settle(self.failure)
             return
         self._bytes += parcel.size_bytes
-        self._waiting.append(_Waiting(parcel, asyncio.get_running_loop().time() + parcel.patience_s))
+        self._waiting.append(parcel)
         self._wake.set()
 
     async def put(self, parcel: Parcel) -> Receipt:
@@ -220,10 +217,11 @@ class IntakeRole:
             self._waiting.extendleft(reversed(group))
             raise
         self._tail.push(appended.chunks)
-        for waiting, receipt in zip(group, appended.receipts, strict=True):
-            self._bytes -= waiting.parcel.size_bytes
-            self._moved(waiting.parcel)
-            waiting.parcel.settle(Receipt(*receipt))
+        self._deadlines.clear()
+        for parcel, receipt in zip(group, appended.receipts, strict=True):
+            self._bytes -= parcel.size_bytes
+            self._moved(parcel)
+            parcel.settle(Receipt(*receipt))
         if self._log.shortened > self._shortened:
             DuplicatesForgotten(self._log.shortened - self._shortened).emit()
             self._shortened = self._log.shortened
@@ -236,25 +234,25 @@ class IntakeRole:
             partition, value = parcel.position
             self._positions.setdefault(parcel.source, {})[partition] = value
 
-    def _take_group(self) -> list[_Waiting]:
-        group: list[_Waiting] = []
+    def _take_group(self) -> list[Parcel]:
+        group: list[Parcel] = []
         size = 0
         while self._waiting and size < GROUP_BYTES_MAX:
-            waiting = self._waiting.popleft()
-            group.append(waiting)
-            size += waiting.parcel.size_bytes
+            parcel = self._waiting.popleft()
+            group.append(parcel)
+            size += parcel.size_bytes
         return group
 
     # --- in the writer's thread ---------------------------------------------------------------------------------------
     def _append_control(self, control: _Control) -> Appended:
         return self._log.append_control(control.payload, now_ns=self._clock.now_ns(), blobs=control.blobs)
 
-    def _append_group(self, group: list[_Waiting], refused: Mapping[str, int]) -> Appended:
+    def _append_group(self, group: list[Parcel], refused: Mapping[str, int]) -> Appended:
         now_ns = self._clock.now_ns()
         if not self._folder.take_ballast():
             message = f"the disk of {self._folder.path} is full; free some space"
             raise TransientError(message, retry_after_s=RETRY_AFTER_S)
-        appended = self._log.append([waiting.parcel for waiting in group], now_ns=now_ns, refused=refused)
+        appended = self._log.append(group, now_ns=now_ns, refused=refused)
         if now_ns - self._last_retire_ns >= RETIRE_INTERVAL_NS:
             self._last_retire_ns = now_ns
             with contextlib.suppress(TransientError):  # what can't be removed now goes next time
@@ -269,11 +267,15 @@ class IntakeRole:
         error.retry_after_s = RETRY_AFTER_S
         self.failure = error
         now = asyncio.get_running_loop().time()
-        impatient = [waiting for waiting in self._waiting if self._stopping or waiting.deadline <= now]
-        self._waiting = deque(waiting for waiting in self._waiting if not self._stopping and waiting.deadline > now)
-        for waiting in impatient:
-            self._bytes -= waiting.parcel.size_bytes
-            waiting.parcel.settle(error)
+        waiting, self._waiting = self._waiting, deque()
+        impatient: list[Parcel] = []
+        for parcel in waiting:
+            deadline = self._deadlines.setdefault(id(parcel), now + parcel.patience_s)
+            (impatient if self._stopping or deadline <= now else self._waiting).append(parcel)
+        for parcel in impatient:
+            self._bytes -= parcel.size_bytes
+            del self._deadlines[id(parcel)]
+            parcel.settle(error)
         if self._stopping:
             self._fail_controls(error)
         await asyncio.sleep(RETRY_AFTER_S / 4 if self._waiting else RETRY_AFTER_S)
