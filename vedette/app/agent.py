@@ -47,8 +47,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-DISK_STOP_S = 30.0
-"""How long a stop waits for a disk that can't be written; after that it is as if the process had been killed."""
+DISK_STOP_S = 5.0
+"""How long a stop waits for a disk that can't be written, for intake and then for detection; after that it is as if the
+process had been killed. With what ports and deliveries may take it stays within the 30 s that Kubernetes grants."""
+DETECT_STOP_S = 30.0
+"""How long detection may go on after a stop, to catch up with intake; what it doesn't manage, the next start does."""
 DELIVERY_STOP_S = 10.0
 """How long deliveries may go on after a stop; what they don't manage waits in the journal."""
 
@@ -113,7 +116,7 @@ class Agent:
         Raises:
             ConfigError: what the configuration names can't be had; nothing was started.
             RuleError: a rule can't be used; nothing was started.
-            TransientError: the data folder can't be written.
+            TransientError: the data folder can't be written; nothing was started, or the stop was not a clean one.
         """
         self._folder.create()
         self._folder.lock()
@@ -187,6 +190,12 @@ class Agent:
         await self._core.close()
         self._reader.close()
         self._log.close()
+        if not self._all_detected:
+            message = (
+                f"stopped before everything was detected and saved in {self._folder.path}: it can't be written, or"
+                " detection is far behind. Nothing that was acknowledged is lost; the next start goes on with it"
+            )
+            raise TransientError(message)
         AgentStopped(self._detect.seq).emit()
 
     async def _put_in_force(self) -> None:
@@ -246,18 +255,25 @@ class Agent:
     ) -> None:
         for source in self._sources:
             await source.stop()
-        with contextlib.suppress(TransientError, TimeoutError):
-            async with asyncio.timeout(DISK_STOP_S):
-                await self._intake.control(ControlRecord(control_record.OP_STOP))
+        written = await self._write_stop()
         self._intake.stop()
         await intake
         self._detect.stop(await asyncio.to_thread(self._reader.last_seq))
-        await _finish(detect, DISK_STOP_S)
+        self._all_detected = await _finish(detect, DETECT_STOP_S if written else DISK_STOP_S)
         self._deliver.drain()
         await _finish(deliver, DELIVERY_STOP_S)
         for delivery in self._deliver.deliveries:
             await delivery.sink.stop()
         await control.stop()
+
+    async def _write_stop(self) -> bool:
+        """Let the log say that this is a clean stop; False if it can't be written."""
+        try:
+            async with asyncio.timeout(DISK_STOP_S):
+                await self._intake.control(ControlRecord(control_record.OP_STOP), patient=True)
+        except (TransientError, TimeoutError):
+            return False
+        return True
 
     # --- control operations -------------------------------------------------------------------------------------------
     async def _status(self, _: Mapping[str, Any]) -> dict[str, Any]:
@@ -278,14 +294,14 @@ class Agent:
         try:
             content = encode_rules(read_rules(self._config.rules))
             engine = await asyncio.to_thread(compile_rules, content, self._decoders)
+            changed = content != self._rules
+            if changed:
+                self._detector.adopt(hash_of(content), engine)
+                await self._change(control_record.OP_RULES, "rules", content)
+                self._rules, self._rule_count = content, len(engine.rules)
         except VedetteError as error:
             RulesRefused(str(error)).emit()
             raise
-        changed = content != self._rules
-        if changed:
-            self._detector.adopt(hash_of(content), engine)
-            await self._change(control_record.OP_RULES, "rules", content)
-            self._rules, self._rule_count = content, len(engine.rules)
         RulesReloaded(len(engine.rules), changed).emit()
         return {"rules": len(engine.rules), "changed": changed}
 
@@ -304,12 +320,13 @@ def _settle_garbage_collector() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
-async def _finish(role: asyncio.Task[None], seconds: float) -> None:
-    """Let a role that was told to stop come to its end, or cancel it."""
-    await asyncio.wait((role,), timeout=seconds)
+async def _finish(role: asyncio.Task[None], seconds: float) -> bool:
+    """Let a role that was told to stop come to its end (True), or cancel it."""
+    done, _ = await asyncio.wait((role,), timeout=seconds)
     role.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await role
+    return bool(done)
 
 
 async def run_agent(config: Config, *, on_ready: Callable[[list[str]], None] | None = None) -> None:

@@ -50,11 +50,12 @@ class ControlServer:
         self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=REQUEST_BYTES_MAX)
 
     async def stop(self) -> None:
-        """Close and remove the socket; idempotent."""
+        """Close and remove the socket; idempotent. One that can't be removed is replaced at the next start."""
         if self._server is not None:
             self._server.close()
             self._server = None
-            self._path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._path.unlink()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, ValueError):  # ValueError: a line longer than the limit

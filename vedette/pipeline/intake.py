@@ -82,6 +82,7 @@ class _Control(NamedTuple):
     payload: bytes
     blobs: Mapping[str, bytes]
     done: asyncio.Future[None]
+    patient: bool
 
 
 class IntakeRole:
@@ -153,10 +154,16 @@ class IntakeRole:
         """Committed positions of a pull source, by partition."""
         return self._positions.get(source, {})
 
-    async def control(self, record: ControlRecord, blobs: Mapping[str, bytes] | None = None) -> None:
-        """Append a control record with the blobs it names; returns once it is durable."""
+    async def control(
+        self, record: ControlRecord, blobs: Mapping[str, bytes] | None = None, *, patient: bool = False
+    ) -> None:
+        """Append a control record with the blobs it names; returns once it is durable.
+
+        Raises:
+            TransientError: the journal can't be written now. Patience waits until it can, or until `stop`.
+        """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._controls.append(_Control(encode_control(record), blobs or {}, done))
+        self._controls.append(_Control(encode_control(record), blobs or {}, done, patient))
         self._wake.set()
         await done
 
@@ -276,14 +283,15 @@ class IntakeRole:
             self._bytes -= parcel.size_bytes
             del self._deadlines[id(parcel)]
             parcel.settle(error)
-        if self._stopping:
-            self._fail_controls(error)
+        self._fail_controls(error)
         await asyncio.sleep(RETRY_AFTER_S / 4 if self._waiting else RETRY_AFTER_S)
 
     def _fail_controls(self, error: TransientError) -> None:
-        while self._controls:
-            control = self._controls.popleft()
-            if not control.done.done():
+        controls, self._controls = self._controls, deque()
+        for control in controls:
+            if control.patient and not self._stopping:
+                self._controls.append(control)
+            elif not control.done.done():
                 control.done.set_exception(error)
 
 
