@@ -13,7 +13,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import yaml
 
@@ -24,9 +24,11 @@ from vedette.journal.sqlite import DataFolder, SqliteIntakeReader
 from vedette.schema.errors import TransientError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
 POLL_S = 0.02
+SPAWNED: Final[list[subprocess.Popen[bytes]]] = []
+"""Every agent of this test run; the fixture `no_agent_stays` ends those that a failed test left."""
 
 AUDIT_RULE = """
 title: Each audited write
@@ -114,16 +116,14 @@ class Agent:
         }
         self.configure()
         self.log = folder / "vedette.log"
+        self.data = DataFolder(Path(self.settings["data_dir"]))
+        """Where tests look; one that looks at a copy names it here."""
         self.environment = environment()
         self.process: subprocess.Popen[bytes] | None = None
 
     def configure(self) -> None:
         """Write the configuration down, as the settings are now."""
         self.config.write_text(yaml.safe_dump(self.settings))
-
-    @property
-    def data(self) -> DataFolder:
-        return DataFolder(Path(self.settings["data_dir"]))
 
     @property
     def ports(self) -> list[int]:
@@ -136,7 +136,10 @@ class Agent:
 
     def spawn(self, stdin: int | None = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
-            return subprocess.Popen(self.command("run"), stdin=stdin, stdout=log, stderr=log, env=self.environment)
+            SPAWNED.append(
+                subprocess.Popen(self.command("run"), stdin=stdin, stdout=log, stderr=log, env=self.environment)
+            )
+        return SPAWNED[-1]
 
     async def start(self, stdin: int | None = subprocess.DEVNULL) -> None:
         """Return when it is ready: all its ports, and its control socket, answer."""
@@ -321,3 +324,69 @@ def event_ids(alerts: Sequence[dict[str, Any]]) -> Counter[str]:
     return Counter(
         event_id for alert in alerts for sample in alert["evidences"] for event_id in sample["data"]["event_ids"]
     )
+
+
+# --- load ----------------------------------------------------------------------------------------------
+BATCH: Final = 20
+"""Events of one audit batch."""
+
+
+class Clients:
+    """Send until told to stop, as Falco's retries and the API server's webhook do.
+
+    What was not answered with a 2xx is sent again, byte for byte, until it is. What was acknowledged is noted, and so
+    is every other answer.
+    """
+
+    def __init__(self, agent: Agent) -> None:
+        self.agent = agent
+        self.stopping = False
+        self.audit_ids: list[str] = []
+        self.falco_alerts = 0
+        self.refusals: list[tuple[str, Reply]] = []
+
+    @property
+    def acknowledged(self) -> int:
+        return len(self.audit_ids) + self.falco_alerts
+
+    async def audit(self, name: str) -> None:
+        number = 0
+        while not self.stopping:
+            ids = [f"{name}-{number}-{item}" for item in range(BATCH)]
+            body = event_list([json.dumps(audit_event(audit_id)).encode() for audit_id in ids])
+            await self.insist("audit", self.agent.audit, "/k8s-audit?timeout=30s", body)
+            self.audit_ids += ids
+            number += 1
+
+    async def falco(self, name: str) -> None:
+        number = 0
+        while not self.stopping:
+            await self.insist("falco", self.agent.falco, "/", json.dumps(falco_alert(f"{name} {number}")).encode())
+            self.falco_alerts += 1
+            number += 1
+
+    async def insist(self, kind: str, port: int, path: str, body: bytes) -> None:
+        while not (reply := await post(port, path, body)).accepted:
+            self.refusals.append((kind, reply))
+            await asyncio.sleep(POLL_S)
+
+    @contextlib.asynccontextmanager
+    async def sending(self, *, audit: int = 2, falco: int = 6) -> AsyncGenerator[None]:
+        """Run so many of them; at the end they finish what they began."""
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(audit):
+                tasks.create_task(self.audit(f"a{number}"))
+            for number in range(falco):
+                tasks.create_task(self.falco(f"f{number}"))
+            yield
+            self.stopping = True
+
+    def assert_all_detected_once(self, agent: Agent) -> None:
+        """The rule `AUDIT_RULE` alone must be in force: it alerts on each audited write."""
+        alerts = agent.alerts()
+        single = event_ids(titled(alerts, "Each audited write"))
+        assert set(single) == set(self.audit_ids), "an alert for every acknowledged item and for no other"
+        assert set(single.values()) == {1}, "exactly one"
+        rolled = titled(alerts, "Terminal shell in container")
+        assert sum(alert["count"] for alert in rolled) == self.falco_alerts
+        agent.assert_balanced()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from vedette.app.cli import main
 
-from .agent import Outcome
+from .agent import SPAWNED, Outcome
 
 
 @pytest.fixture
@@ -23,3 +23,12 @@ def vedette(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
         return Outcome(status, captured.out, captured.err)
 
     return call
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_agent_stays() -> Iterator[None]:
+    yield
+    while SPAWNED:
+        process = SPAWNED.pop()
+        process.kill()
+        process.wait()
