@@ -26,6 +26,7 @@ from vedette.schema.errors import TransientError
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
+VEDETTE: Final = (sys.executable, "-m", "vedette")
 POLL_S = 0.02
 SPAWNED: Final[list[subprocess.Popen[bytes]]] = []
 """Every agent of this test run; the fixture `no_agent_stays` ends those that a failed test left."""
@@ -132,7 +133,7 @@ class Agent:
 
     # --- the process ------------------------------------------------------------------------------------------------
     def command(self, *arguments: object) -> list[str]:
-        return [*self.prefix, sys.executable, "-m", "vedette", *map(str, arguments), "--config", str(self.config)]
+        return [*self.prefix, *VEDETTE, *map(str, arguments), "--config", str(self.config)]
 
     def spawn(self, stdin: int | None = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
@@ -185,18 +186,18 @@ class Agent:
     def tail(self) -> str:
         return self.log.read_text(errors="replace")[-3000:]
 
-    def run(self, *arguments: object, timeout_s: float = 60) -> Outcome:
+    def run(self, *arguments: object) -> Outcome:
         """Run a command of the command line on the same configuration."""
-        done = subprocess.run(
-            self.command(*arguments), capture_output=True, check=False, timeout=timeout_s, env=environment()
-        )
-        return Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
+        return run(self.command(*arguments))
 
     async def settled(self) -> None:
         """Return when nothing waits any more: all that was taken in is detected, all alerts are delivered."""
         while self.waiting():
             assert self.alive, self.tail()
             await asyncio.sleep(POLL_S)
+
+    def received(self) -> int:
+        return sum(source.received for source in read_ledger(self.data).sources)
 
     def waiting(self) -> int:
         try:
@@ -237,6 +238,11 @@ def environment() -> dict[str, str]:
     """No configuration of whoever runs the tests."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("VEDETTE_")}
     return {**kept, "HOME": "/", "PYTHONUNBUFFERED": "1"}
+
+
+def run(command: Sequence[object]) -> Outcome:
+    done = subprocess.run([*map(str, command)], capture_output=True, check=False, env=environment())
+    return Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 async def until(condition: Callable[[], object]) -> None:
