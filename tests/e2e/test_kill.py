@@ -29,7 +29,7 @@ async def test_nothing_acknowledged_is_lost_or_doubled(tmp_path: Path) -> None:
     agent = Agent(tmp_path, rules=AUDIT_RULE, journal={"checkpoint_interval_s": 0.2, "segment_age_s_max": 2})
     clients = Clients(agent)
     await agent.start()
-    async with clients.sending():
+    async with clients.sending(audit=1):  # what they send is replayed after each kill
         for _ in range(KILLS):
             await asyncio.sleep(rng.uniform(0.02, LIFE_S_MAX))
             agent.kill()
