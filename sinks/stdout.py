@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 from pydantic import BaseModel, ConfigDict
 
+from vedette.runtime.check import Check
 from vedette.schema.errors import ConfigError, PermanentError, TransientError
 from vedette.schema.text import safe_text
 
@@ -93,6 +94,14 @@ class StdoutSink:
         await asyncio.get_running_loop().run_in_executor(self._thread, _nothing)
         self._stopped = True
         self._thread.shutdown(wait=False)
+
+    async def probe(self) -> Sequence[Check]:
+        """Say whether the process has a standard output."""
+        try:
+            self._find()
+        except ConfigError as error:
+            return [Check("standard output", str(error), "start Vedette with a standard output, or remove the sink")]
+        return [Check("standard output")]
 
     def _find(self) -> None:
         if self._fd >= 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sinks.store.writer import PRUNE_ROWS_MAX, StoreWriter
 from vedette.journal.sqlite.connection import Storage
 from vedette.journal.sqlite.folder import DataFolder
+from vedette.runtime.check import Check
 from vedette.runtime.telemetry import OperationalEvent
 from vedette.schema.errors import PermanentError, TransientError, VedetteError
 from vedette.schema.limits import SECOND_NS
@@ -100,6 +102,17 @@ class StoreSink:
         self._stopped = True
         self._thread.shutdown(wait=False)
 
+    async def probe(self) -> Sequence[Check]:
+        """Say whether the store can be written; a store that is not there yet stays so."""
+        what = f"write the store {self.path}"
+        if not self.path.exists():
+            return [await asyncio.to_thread(_check_folder, what, self.path.parent)]
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._open)
+        except VedetteError as error:
+            return [Check(what, str(error), "make the file and its folder writable for Vedette's user")]
+        return [Check(what)]
+
     # --- in the thread ------------------------------------------------------------------------------------------------
     def _deliver(self, revisions: Sequence[AlertRevision]) -> Sequence[Outcome]:
         try:
@@ -136,3 +149,9 @@ class StoreSink:
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()
+
+
+def _check_folder(what: str, folder: Path) -> Check:
+    if folder.is_dir() and os.access(folder, os.W_OK):
+        return Check(what)
+    return Check(what, f"the folder {folder} is not there or not writable", "make it, or give Vedette's user access")

@@ -29,6 +29,7 @@ from vedette.pipeline.intake import IntakeRole
 from vedette.pipeline.rulesets import hash_of
 from vedette.pipeline.tail import Tail
 from vedette.runtime.backoff import Backoff
+from vedette.runtime.check import Check
 from vedette.runtime.parcel import Parcel, Receipt
 from vedette.runtime.sink import Outcome
 from vedette.schema.alert import AlertRevision
@@ -140,6 +141,9 @@ class MemorySink:
 
     async def stop(self) -> None:
         pass
+
+    async def probe(self) -> Sequence[Check]:
+        return []
 
     def _fail(self, chance: float) -> None:
         if self._disk.off or self._world.random.random() < chance:

@@ -135,7 +135,7 @@ class Agent:
         self._log = self._open_with_ballast(partial(SqliteIntakeLog, folder.intake, None, config.journal.retention()))
         self._reader = SqliteIntakeReader(folder.intake)
         core = self._open_with_ballast(partial(SqliteCoreLog, folder.core))
-        core.keep_deliveries(config.sinks.keys())
+        core.keep_deliveries(dict.fromkeys(config.sinks, "alerts"))
         self._core = CoreThread(core, folder)
         self._tail = Tail()
         self._detector = Detector(self._decoders, self._reader.blob)

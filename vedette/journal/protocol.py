@@ -8,8 +8,8 @@ Both commit durably before they return. Readers may be other processes. The impl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -89,8 +89,18 @@ class DetectCount(msgspec.Struct):
         self.dead_lettered += other.dead_lettered
 
 
+LogName = Literal["alerts", "events"]
+"""The logs that a delivery can read: alert revisions by position, records as received by sequence number."""
+
+Tallies = dict[tuple[str, ...], int]
+"""Counters in committed rows: `(metric, *label values)` to the count. Every label comes from a bounded set."""
+
+
 class DeliveryCount(msgspec.Struct):
-    """The ledger of one delivery, in revisions: routed = delivered + superseded + dead_lettered + expired + waiting."""
+    """The ledger of one delivery: routed = delivered + superseded + dead_lettered + expired + waiting.
+
+    It counts what its log holds: revisions of alerts, or records of the events log.
+    """
 
     position: int = 0
     routed: int = 0
@@ -100,6 +110,7 @@ class DeliveryCount(msgspec.Struct):
     expired: int = 0
     suppressed: int = 0
     """Passed over by the delivery's filter; stands beside the ledger."""
+    log: LogName = "alerts"
 
 
 class DeadLetter(NamedTuple):
@@ -115,6 +126,8 @@ class DeadLetter(NamedTuple):
     reason: str
     detail: str
     payload: bytes
+    replayed_ns: int = 0
+    """When it was put into intake again; 0: never."""
 
 
 class DetectCommit(msgspec.Struct):
@@ -127,6 +140,7 @@ class DetectCommit(msgspec.Struct):
     dead_letters: list[DeadLetter] = []
     counts: dict[str, DetectCount] = {}
     losses: dict[tuple[str, str], int] = {}
+    tallies: Tallies = {}
 
 
 class Cursor(NamedTuple):
@@ -154,8 +168,27 @@ class LoggedAlert(NamedTuple):
     logged_ns: int
 
 
+class DeadDelivery(NamedTuple):
+    """What a sink will never take, with the reason.
+
+    Of the events log `position` is the record's sequence number, and `revision.document` its (bounded) beginning.
+    """
+
+    delivery: str
+    log: LogName
+    position: int
+    reason: str
+    revision: AlertRevision
+    queued: bool = False
+    """Whether it is to be delivered again."""
+
+
 class DeliveryCommit(NamedTuple):
-    """Progress of one delivery: everything up to `position` is settled; the counts are added."""
+    """Progress of one delivery: everything up to `position` is settled; the counts are added.
+
+    `redelivered` are ids of dead deliveries that went through at last; they move from dead-lettered to delivered.
+    `refused_again` are ids that were refused once more: they stay, and are not queued any more.
+    """
 
     delivery: str
     position: int
@@ -163,7 +196,10 @@ class DeliveryCommit(NamedTuple):
     superseded: int = 0
     expired: int = 0
     suppressed: int = 0
-    dead_letters: Sequence[tuple[LoggedAlert, str]] = ()
+    dead_letters: Sequence[DeadDelivery] = ()
+    redelivered: Sequence[int] = ()
+    refused_again: Sequence[int] = ()
+    tallies: Mapping[tuple[str, ...], int] = {}
 
 
 class IntakeReader(Protocol):
@@ -266,8 +302,28 @@ class CoreReader(Protocol):
         """Losses that sources themselves reported, by (source, kind)."""
         ...
 
-    def delivery_counts(self) -> dict[str, DeliveryCount]:
-        """The ledger of each delivery."""
+    def delivery_counts(self, *, last_seq: int = 0) -> dict[str, DeliveryCount]:
+        """The ledger of each delivery; those of the events log are told where intake ends."""
+        ...
+
+    def delivery_filters(self, delivery: str) -> list[tuple[int, str]]:
+        """The filters that a delivery ever had, oldest first, each with the arrival time (ns) from which it holds."""
+        ...
+
+    def tallies(self) -> Tallies:
+        """All counters that detection and deliveries committed."""
+        ...
+
+    def notes(self, delivery: str, keys: Sequence[str]) -> dict[str, bytes]:
+        """What a sink wrote down under these keys, as far as it is there."""
+        ...
+
+    def dead_deliveries(self, *, after_id: int = 0, limit: int = 100) -> list[tuple[int, DeadDelivery]]:
+        """What sinks refused for good, with ids, oldest first."""
+        ...
+
+    def queued_deliveries(self, delivery: str, *, limit: int) -> list[tuple[int, DeadDelivery]]:
+        """Dead deliveries of one delivery that are to be delivered again, oldest first."""
         ...
 
     def dead_letters(self, *, after_id: int = 0, limit: int = 100) -> list[tuple[int, DeadLetter]]:
@@ -286,8 +342,8 @@ class CoreLog(CoreReader, Protocol):
         """
         ...
 
-    def keep_deliveries(self, names: Iterable[str]) -> None:
-        """Forget deliveries that are not configured any more: they must not hold up pruning for ever."""
+    def keep_deliveries(self, logs: Mapping[str, LogName]) -> None:
+        """Forget deliveries that are not configured any more, or for another log: they must not hold up pruning."""
         ...
 
     def commit_delivery(self, commit: DeliveryCommit) -> None:
@@ -300,6 +356,33 @@ class CoreLog(CoreReader, Protocol):
 
     def open_delivery(self, delivery: str, *, from_start: bool) -> DeliveryCount:
         """Return where a delivery stands; a new one begins at the start or at the end of the alerts log."""
+        ...
+
+    def open_event_delivery(self, delivery: str, *, after_seq: int) -> DeliveryCount:
+        """Return where a delivery of the events log stands; a new one begins after a sequence number."""
+        ...
+
+    def set_delivery_filter(self, delivery: str, filter_text: str) -> list[tuple[int, str]]:
+        """Let a filter hold for what arrives from now on (the cursor's arrival time); return all filters it ever had.
+
+        The first filter of a delivery holds for everything. One that is equal to the latest changes nothing.
+        """
+        ...
+
+    def write_notes(self, delivery: str, changes: Mapping[str, bytes | None], *, now_ns: int) -> None:
+        """Make what a sink writes down durable; None removes a key.
+
+        Raises:
+            TransientError: nothing was stored.
+        """
+        ...
+
+    def mark_replayed(self, letter_id: int, *, now_ns: int) -> bool:
+        """Note that a dead letter is put into intake again; False if it was before, or is not there."""
+        ...
+
+    def queue_deliveries(self, ids: Sequence[int]) -> int:
+        """Let dead deliveries be delivered again; return how many there are."""
         ...
 
     def begin_checkpoint(self) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from prometheus_client import Counter
 
-from vedette.journal.protocol import DeliveryCommit, LoggedAlert
+from vedette.journal.protocol import DeadDelivery, DeliveryCommit, LoggedAlert
 from vedette.runtime.backoff import Backoff
 from vedette.runtime.telemetry import OperationalEvent
 from vedette.schema.errors import PermanentError, TransientError
@@ -101,8 +101,12 @@ class _Batch:
 
     def commit(self, delivery: str) -> DeliveryCommit:
         """What the ledger is told."""
+        refused = [
+            DeadDelivery(delivery, "alerts", logged.position, reason, logged.revision)
+            for logged, reason in self.refused
+        ]
         return DeliveryCommit(
-            delivery, self.end, self.delivered, self.superseded, self.expired, self.suppressed, self.refused
+            delivery, self.end, self.delivered, self.superseded, self.expired, self.suppressed, refused
         )
 
 

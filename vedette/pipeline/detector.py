@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, Final, cast
 
 import msgspec
 from prometheus_client import Counter
 
 from detectors.engine import Engine
 from vedette.pipeline.control_record import OP_RULES, OP_SETTINGS, OP_STOP, ControlRecord, decode_control
-from vedette.pipeline.document import build_document, encode_document
+from vedette.pipeline.document import build_document, encode_document, ticket_key
 from vedette.pipeline.examiner import Examiner
 from vedette.pipeline.rollup import RollUp
 from vedette.pipeline.rulesets import compile_rules
 from vedette.runtime.telemetry import OperationalEvent
-from vedette.schema.alert import AlertRevision
+from vedette.schema.alert import Activity, AlertRevision
 from vedette.schema.errors import DecodeError
 from vedette.schema.event import Nature
 from vedette.schema.operator import KeyedState, Operator
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from vedette.pipeline.rollup import Emission
     from vedette.schema.event import Decoder
     from vedette.schema.record import Run
+
+OTHER_RULE: Final = "other"
+"""What rules that are not loaded are called in metrics: labels must not grow with what attackers send."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,7 @@ class Detector:
         self._engines: dict[str, Engine] = {"": Engine([], decoders)}
         self.engine = self._engines[""]
         self._examiner = Examiner(self.engine, decoders)
+        self._rule_ids = frozenset[str]()
         self._settings = DetectionSettings()
         self._labels: dict[str, SourceLabels] = {}
         self.control = ControlOperator()
@@ -162,6 +166,7 @@ class Detector:
             return
         examined = self._examiner.examine(record)
         for match in examined.matches:
+            effects.tally("findings", source, self._rule_label(match.rule.rule_id))
             self._emit(self.rollup.add(match, self._labels_of(source)), effects)
         for loss in examined.losses:
             effects.lost(source, loss)
@@ -188,6 +193,7 @@ class Detector:
         self.engine = self._engines[in_force.rules]
         self._engines = {"": self._engines[""], in_force.rules: self.engine}
         self._examiner = Examiner(self.engine, self._decoders)
+        self._rule_ids = frozenset(rule.info.rule_id for rule in self.engine.rules)
         content = self._blob(in_force.settings) if in_force.settings else None
         self._settings = decode_settings(content) if content else DetectionSettings()
         self._labels = {}
@@ -199,9 +205,14 @@ class Detector:
             labels = self._labels[source] = self._settings.of(source)
         return labels
 
+    def _rule_label(self, rule_id: str) -> str:
+        """A rule as a label of metrics: Falco's rule names are input, so only loaded rules have one of their own."""
+        return rule_id if rule_id in self._rule_ids else OTHER_RULE
+
     def _emit(self, emissions: list[Emission], effects: Effects) -> None:
         for alert, activity, arrival_ns in emissions:
             generation = effects.generation
+            source = alert.evidence[0].source
             document = b""
             if not effects.rebuilding:
                 document = encode_document(
@@ -216,8 +227,14 @@ class Detector:
                     str(alert.rule.level),
                     alert.rule.rule_id,
                     document,
+                    source,
+                    alert.cluster,
+                    alert.rule.tags,
+                    ticket_key(alert),
                 )
             )
+            if activity is Activity.CREATE:
+                effects.tally("alerts", source, str(alert.rule.level), self._rule_label(alert.rule.rule_id))
 
 
 def records_of(chunk: Chunk) -> list[Record]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from vedette.journal.protocol import DeadLetter, DetectCommit, DetectCount
+from vedette.journal.protocol import DeadLetter, DetectCommit, DetectCount, Tallies
 from vedette.schema.limits import DEAD_LETTER_BYTES_MAX, TEXT_CHARS_MAX
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ class Effects:
         self.dead_letters: list[DeadLetter] = []
         self.counts: dict[str, DetectCount] = {}
         self.losses: dict[tuple[str, str], int] = {}
+        self.tallies: Tallies = {}
 
     def count(self, source: str) -> DetectCount:
         """The counts of one source, to be added to."""
@@ -67,10 +68,16 @@ class Effects:
         key = (source, loss.kind)
         self.losses[key] = self.losses.get(key, 0) + loss.lost
 
+    def tally(self, *key: str, count: int = 1) -> None:
+        """Move a counter: a metric and the values of its labels, each from a bounded set."""
+        self.tallies[key] = self.tallies.get(key, 0) + count
+
     def take(self, seq: int, arrival_ns: int) -> DetectCommit:
         """Hand over everything collected, as of a sequence number, and start anew from there."""
-        commit = DetectCommit(seq, arrival_ns, self.digest, self.alerts, self.dead_letters, self.counts, self.losses)
-        self.alerts, self.dead_letters, self.counts, self.losses = [], [], {}, {}
+        commit = DetectCommit(
+            seq, arrival_ns, self.digest, self.alerts, self.dead_letters, self.counts, self.losses, self.tallies
+        )
+        self.alerts, self.dead_letters, self.counts, self.losses, self.tallies = [], [], {}, {}, {}
         return commit
 
     def _chain(self, product: bytes) -> None:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
 
+from vedette.runtime.check import Check
 from vedette.schema.alert import AlertRevision
 from vedette.schema.errors import PermanentError, TransientError
+from vedette.schema.event import Event
 
 Outcome = PermanentError | TransientError | None
-"""What became of one revision: None delivered, otherwise why not."""
+"""What became of one revision or event: None delivered, otherwise why not."""
 
 
 class Sink(Protocol):
     """One configured destination. Delivery calls it with revisions in log order, one call at a time.
 
     A revision may come again after a crash or a time-out: sinks with an id and a version (store, OpenSearch, trackers)
-    make that invisible, the others pass on the stable alert id and version.
+    make that invisible, the others pass on the stable alert id and version. Any call may be cancelled at any await; the
+    next one must find a sink that works.
     """
 
     name: str
@@ -39,4 +42,39 @@ class Sink(Protocol):
 
     async def stop(self) -> None:
         """Release everything; idempotent."""
+        ...
+
+    async def probe(self) -> Sequence[Check]:
+        """Try the destination as far as that leaves no trace there, and say what is wrong and what to do.
+
+        For `vedette doctor`: called on a sink of its own that is never started, beside a running agent, and followed by
+        `stop`. Raises nothing that a misconfigured or dead destination can cause; bounded in time (15 s).
+        """
+        ...
+
+
+class ForwardedEvent(NamedTuple):
+    """A record of the events log on its way to a sink: decoded, with what the operator says about its source.
+
+    `event.record` has the bytes as received, `seq` and `arrival_ns`; `event.facts` and `event.uid` are computed when
+    asked for.
+    """
+
+    event: Event
+    cluster: str
+    labels: Mapping[str, str]
+
+
+@runtime_checkable
+class EventSink(Sink, Protocol):
+    """A sink that takes records of the events log, too. A delivery reads one log: a sink is called in one way only."""
+
+    async def deliver_events(self, events: Sequence[ForwardedEvent]) -> Sequence[Outcome]:
+        """Deliver records in log order, and say for each what became of it, in the same order.
+
+        They may come again after a crash: `event.uid` with `event.record.seq` tells a repeat.
+
+        Raises:
+            TransientError: none of them could be delivered now.
+        """
         ...

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vedette.runtime.clock import Clock, SystemClock
+from vedette.runtime.notes import MemoryNotes, Notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,3 +15,5 @@ class SinkContext:
 
     data_dir: Path
     clock: Clock = field(default_factory=SystemClock)
+    notes: Notes = field(default_factory=MemoryNotes)
+    """What the sink must know again after a crash."""

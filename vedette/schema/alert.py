@@ -72,8 +72,10 @@ class Activity(IntEnum):
 class AlertRevision(NamedTuple):
     """One state of an alert that left detection.
 
-    `document` is the OCSF Detection Finding as JSON bytes. `opened_ns` is the arrival of the opening record, frozen in
-    revision 1. Of two revisions of one alert the one with the greater `version` holds.
+    `document` is the OCSF Detection Finding as JSON bytes. `opened_ns` is the arrival of the opening record. Of two
+    revisions of one alert the one with the greater `version` holds. All that deliveries are routed by is frozen in
+    revision 1: `opened_ns`, `level`, `rule_id`, `source` (the configured name of the opening record's source),
+    `cluster`, `tags` (the rule's) and `ticket_key`, which is opaque: what shares it belongs into one ticket.
     """
 
     alert_id: str
@@ -83,6 +85,10 @@ class AlertRevision(NamedTuple):
     level: str
     rule_id: str
     document: bytes
+    source: str = ""
+    cluster: str = ""
+    tags: tuple[str, ...] = ()
+    ticket_key: str = ""
 
     @property
     def version(self) -> int:

@@ -1,5 +1,6 @@
 """The core log: commits whole or not at all, sums that add up, checkpoints that appear at once, careful pruning."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
@@ -13,11 +14,13 @@ from hypothesis import strategies as st
 from vedette.journal.protocol import (
     CheckpointInfo,
     Cursor,
+    DeadDelivery,
     DeadLetter,
     DeliveryCommit,
     DeliveryCount,
     DetectCommit,
     DetectCount,
+    LoggedAlert,
 )
 from vedette.journal.sqlite import SqliteCoreLog, SqliteCoreReader, core_log
 from vedette.schema.alert import AlertRevision
@@ -62,11 +65,16 @@ def batch(seq: int, alerts: int = 0, arrival_ns: int = 0) -> DetectCommit:
         [letter(seq)],
         {"push": DetectCount(3, 2, 1), "file": DetectCount(1)},
         {("push", "falco_drops"): 7},
+        {("findings", "push", "rule"): alerts},
     )
 
 
 def everything(reader: SqliteCoreReader) -> list[object]:
     return [
+        reader.delivery_filters("store"),
+        reader.tallies(),
+        reader.notes("store", ["a", "b"]),
+        reader.dead_deliveries(),
         reader.cursor(),
         reader.checkpoint(),
         list(reader.checkpoint_rows("rollup")),
@@ -83,7 +91,8 @@ def test_a_new_log(core: SqliteCoreLog) -> None:
     assert core.cursor() == Cursor(0, 0, b"", 1)
     assert core.checkpoint() == CheckpointInfo(0, b"", {})
     assert core.last_alert_position() == core.backlog_bytes(0) == 0
-    assert everything(core)[2:] == [[], [], {}, {}, {}, []]
+    assert everything(core)[6:] == [[], [], {}, {}, {}, []]
+    assert everything(core)[:4] == [[], {}, {}, []]
 
 
 def test_what_detection_commits_is_there_together(core: SqliteCoreLog, path: Path) -> None:
@@ -120,13 +129,22 @@ def test_counts_and_losses_add_up(commits: list[dict[str, tuple[int, int, int, i
         core.close()
 
 
+def dead(logged: LoggedAlert, reason: str, delivery: str = "store") -> DeadDelivery:
+    return DeadDelivery(delivery, "alerts", logged.position, reason, logged.revision)
+
+
 Change = Callable[[SqliteCoreLog], object]
 CHANGES: dict[str, Change] = {
     "commit_detect": lambda core: core.commit_detect(batch(9, alerts=3)),
     "commit_delivery": lambda core: core.commit_delivery(
-        DeliveryCommit("store", 2, delivered=1, dead_letters=[(core.alerts(1, limit=1)[0], "no")])
+        DeliveryCommit("store", 2, delivered=1, dead_letters=[dead(core.alerts(1, limit=1)[0], "no")])
     ),
     "open_delivery": lambda core: core.open_delivery("mail", from_start=True),
+    "open_event_delivery": lambda core: core.open_event_delivery("events", after_seq=3),
+    "set_delivery_filter": lambda core: core.set_delivery_filter("store", "all"),
+    "write_notes": lambda core: core.write_notes("store", {"a": b"1", "b": None}, now_ns=7),
+    "mark_replayed": lambda core: core.mark_replayed(1, now_ns=7),
+    "queue_deliveries": lambda core: core.queue_deliveries([1]),
     "stage_checkpoint": lambda core: core.stage_checkpoint("rollup", [Saved("c", 3, b"3")]),
     "finish_checkpoint": lambda core: core.finish_checkpoint(CheckpointInfo(5, b"d", {"rollup": 1})),
     "reset_operator": lambda core: core.reset_operator("rollup"),
@@ -237,11 +255,8 @@ def test_what_a_sink_refused_is_kept_with_its_reason(core: SqliteCoreLog) -> Non
     core.commit_detect(batch(1, alerts=2))
     core.open_delivery("store", from_start=True)
     refused = core.alerts(0, limit=10)
-    core.commit_delivery(DeliveryCommit("store", 2, dead_letters=[(entry, "too long") for entry in refused]))
-    rows = list(core._connection.execute("SELECT delivery, position, alert_id, reason, document FROM dead_delivery"))
-    assert rows == [
-        ("store", entry.position, entry.revision.alert_id, "too long", entry.revision.document) for entry in refused
-    ]
+    core.commit_delivery(DeliveryCommit("store", 2, dead_letters=[dead(entry, "too long") for entry in refused]))
+    assert [letter for _, letter in core.dead_deliveries()] == [dead(entry, "too long") for entry in refused]
     assert core.delivery_counts()["store"] == DeliveryCount(2, 2, dead_lettered=2)
 
 
@@ -286,7 +301,7 @@ def deliver(core: SqliteCoreLog, random: Random, name: str, got: dict[str, list[
                 fates.count("superseded"),
                 fates.count("expired"),
                 fates.count("suppressed"),
-                [(entry, "no") for entry, fate in zip(logged, fates, strict=True) if fate == "dead"],
+                [dead(entry, "no", name) for entry, fate in zip(logged, fates, strict=True) if fate == "dead"],
             )
         )
     count = core.delivery_counts()[name]
@@ -379,5 +394,80 @@ def test_the_oldest_dead_letters_go_first(core: SqliteCoreLog, monkeypatch: pyte
 def test_a_delivery_that_is_not_configured_any_more_is_forgotten(core: SqliteCoreLog) -> None:
     core.open_delivery("kept", from_start=True)
     core.open_delivery("gone", from_start=True)
-    core.keep_deliveries(["kept", "new"])
+    core.keep_deliveries({"kept": "alerts", "new": "alerts"})
     assert core.delivery_counts().keys() == {"kept"}
+
+
+# --- what deliveries know again ---------------------------------------------------------------------------------------
+def test_a_filter_holds_from_the_arrival_at_which_it_was_set(core: SqliteCoreLog) -> None:
+    assert core.set_delivery_filter("store", "all") == [(0, "all")]
+    core.commit_detect(batch(7))
+    assert core.set_delivery_filter("store", "all") == [(0, "all")]
+    arrival_ns = core.cursor().arrival_ns
+    assert core.set_delivery_filter("store", "high") == [(0, "all"), (arrival_ns + 1, "high")]
+    assert core.set_delivery_filter("mail", "low") == [(0, "low")]
+    core.keep_deliveries({})
+    assert core.delivery_filters("store") == [(0, "all"), (arrival_ns + 1, "high")], "only what was ever opened goes"
+
+
+def test_notes_are_each_sinks_own(core: SqliteCoreLog) -> None:
+    core.write_notes("rt", {"a": b"1", "b": b"2"}, now_ns=1)
+    core.write_notes("jira", {"a": b"x"}, now_ns=1)
+    core.write_notes("rt", {"a": b"3", "b": None}, now_ns=2)
+    assert core.notes("rt", ["a", "b", "c"]) == {"a": b"3"}
+    assert core.notes("jira", ["a"]) == {"a": b"x"}
+
+
+def test_tallies_add_up_over_detection_and_deliveries(core: SqliteCoreLog) -> None:
+    core.open_delivery("store", from_start=True)
+    for seq in (1, 2):
+        core.commit_detect(DetectCommit(seq, seq, b"", tallies={("findings", "audit", "r'1"): 2}))
+    core.commit_delivery(DeliveryCommit("store", 0, tallies={("delivered", "store", "0.1"): 5}))
+    assert core.tallies() == {("findings", "audit", "r'1"): 4, ("delivered", "store", "0.1"): 5}
+
+
+def test_a_dead_delivery_that_is_queued_goes_through_or_stays(core: SqliteCoreLog) -> None:
+    core.commit_detect(batch(1, alerts=3))
+    core.open_delivery("store", from_start=True)
+    letters = [dead(entry, "no") for entry in core.alerts(0, limit=10)]
+    core.commit_delivery(DeliveryCommit("store", 3, dead_letters=letters))
+    keys = [key for key, _ in core.dead_deliveries()]
+    assert core.queue_deliveries([*keys[:2], 99]) == 2
+    assert [key for key, _ in core.queued_deliveries("store", limit=10)] == keys[:2]
+    core.commit_delivery(DeliveryCommit("store", 3, redelivered=keys[:1], refused_again=keys[1:2]))
+    assert core.queued_deliveries("store", limit=10) == []
+    assert [key for key, _ in core.dead_deliveries()] == keys[1:]
+    assert core.delivery_counts()["store"] == DeliveryCount(3, 3, delivered=1, dead_lettered=2)
+
+
+def test_a_dead_letter_is_replayed_once(core: SqliteCoreLog) -> None:
+    core.commit_detect(batch(1))
+    ((key, letter),) = core.dead_letters()
+    assert letter.replayed_ns == 0
+    assert core.mark_replayed(key, now_ns=5)
+    assert not core.mark_replayed(key, now_ns=6)
+    assert not core.mark_replayed(key + 1, now_ns=6)
+    assert core.dead_letters()[0][1].replayed_ns == 5
+
+
+def test_a_delivery_of_events_counts_by_the_end_of_intake(core: SqliteCoreLog) -> None:
+    assert core.open_event_delivery("siem", after_seq=10) == DeliveryCount(10, log="events")
+    core.commit_delivery(DeliveryCommit("siem", 15, delivered=3, suppressed=2))
+    assert core.delivery_counts(last_seq=20)["siem"] == DeliveryCount(15, 8, delivered=3, suppressed=2, log="events")
+    assert core.delivery_counts()["siem"].routed == 3
+    core.keep_deliveries({"siem": "alerts"})
+    assert core.delivery_counts() == {}
+
+
+def test_tables_of_the_first_format_get_the_columns_that_they_lack(path: Path) -> None:
+    with contextlib.closing(apsw.Connection(str(path))) as old:
+        old.execute(
+            "CREATE TABLE alert(position INTEGER PRIMARY KEY, alert_id TEXT NOT NULL, generation INTEGER NOT NULL,"
+            " revision INTEGER NOT NULL, opened_ns INTEGER NOT NULL, logged_ns INTEGER NOT NULL, level TEXT NOT NULL,"
+            " rule_id TEXT NOT NULL, document BLOB NOT NULL);"
+            "INSERT INTO alert VALUES(1, 'a', 1, 1, 5, 6, 'high', 'r', x'7b7d')"
+        )
+    with contextlib.closing(SqliteCoreLog(path)) as core:
+        assert core.alerts(0, limit=1) == [LoggedAlert(1, AlertRevision("a", 1, 1, 5, "high", "r", b"{}"), 6)]
+        core.commit_detect(batch(1, alerts=1))
+        assert len(core.alerts(0, limit=9)) == 2

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from typing import TYPE_CHECKING
 
 from vedette.journal.protocol import DeliveryCount
 from vedette.journal.sqlite.connection import open_writer, transaction, translated
-from vedette.journal.sqlite.core_reader import SqliteCoreReader
-from vedette.journal.sqlite.core_schema import SCHEMA
+from vedette.journal.sqlite.core_reader import REVISION_COLUMNS, SqliteCoreReader, revision_row
+from vedette.journal.sqlite.core_schema import create_tables
 from vedette.schema.errors import VedetteError
+from vedette.schema.limits import SECOND_NS
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Sequence
+    from collections.abc import Generator, Mapping, Sequence
 
     import apsw
 
-    from vedette.journal.protocol import CheckpointInfo, DeliveryCommit, DetectCommit
+    from vedette.journal.protocol import CheckpointInfo, DeliveryCommit, DetectCommit, LogName
     from vedette.schema.operator import Saved
 
 PRUNE_ROWS_MAX = 5_000
 """Rows that one pruning transaction removes: it must not hold up commits."""
 DEAD_LETTERS_MAX = 100_000
 """Dead letters kept; the oldest go first (their records stand in the intake log until it is retired)."""
+DEAD_DELIVERIES_MAX = 20_000
+"""Dead deliveries kept; the oldest go first."""
+NOTE_AGE_NS = 90 * 24 * 3600 * SECOND_NS
+"""What a sink wrote down about something is kept this long beyond the alerts themselves."""
+FILTERS_MAX = 64
+"""Filters of a delivery that are remembered: alerts that were opened under older ones closed long ago."""
 
 
 class SqliteCoreLog(SqliteCoreReader):
@@ -31,7 +39,7 @@ class SqliteCoreLog(SqliteCoreReader):
     def _connect(self) -> apsw.Connection:
         connection = open_writer(self._path, self._storage)
         with transaction(connection, self._path):
-            connection.execute(SCHEMA)
+            create_tables(connection)
         return connection
 
     def commit_detect(self, commit: DetectCommit) -> None:
@@ -41,26 +49,13 @@ class SqliteCoreLog(SqliteCoreReader):
                 "UPDATE state SET seq = ?, arrival_ns = ?, digest = ?", (commit.seq, commit.arrival_ns, commit.digest)
             )
             run.executemany(
-                "INSERT INTO alert(alert_id, generation, revision, opened_ns, logged_ns, level, rule_id, document)"
-                " VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (
-                        a.alert_id,
-                        a.generation,
-                        a.revision,
-                        a.opened_ns,
-                        commit.arrival_ns,
-                        a.level,
-                        a.rule_id,
-                        a.document,
-                    )
-                    for a in commit.alerts
-                ],
+                f"INSERT INTO alert(logged_ns, {REVISION_COLUMNS}) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [(commit.arrival_ns, *revision_row(alert)) for alert in commit.alerts],
             )
             run.executemany(
                 "INSERT INTO dead_letter"
-                "(seq, arrival_ns, source, format, origin, record, stage, reason, detail, payload)"
-                " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "(seq, arrival_ns, source, format, origin, record, stage, reason, detail, payload, replayed_ns)"
+                " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 commit.dead_letters,
             )
             run.executemany(
@@ -74,22 +69,47 @@ class SqliteCoreLog(SqliteCoreReader):
                 " ON CONFLICT(source, kind) DO UPDATE SET count = count + excluded.count",
                 [(*key, count) for key, count in commit.losses.items()],
             )
+            _add_tallies(run, commit.tallies)
 
     def open_delivery(self, delivery: str, *, from_start: bool) -> DeliveryCount:
         """Return where a delivery stands; a new one begins at the start or at the end of the alerts log."""
         with self._transaction() as run:
             start = "coalesce(min(position), 1) - 1" if from_start else "coalesce(max(position), 0)"
             run.execute(
-                f"INSERT OR IGNORE INTO delivery SELECT ?, {start}, {start}, 0, 0, 0, 0, 0 FROM alert",  # noqa: S608
+                f"INSERT OR IGNORE INTO delivery SELECT ?, {start}, {start}, 0, 0, 0, 0, 0, 'alerts' FROM alert",  # noqa: S608
                 (delivery,),
             )
         return self.delivery_counts()[delivery]
 
-    def keep_deliveries(self, names: Iterable[str]) -> None:
-        """Forget deliveries that are not configured any more."""
-        gone = self.delivery_counts().keys() - set(names)
+    def open_event_delivery(self, delivery: str, *, after_seq: int) -> DeliveryCount:
+        """Return where a delivery of the events log stands; a new one begins after a sequence number."""
         with self._transaction() as run:
-            run.executemany("DELETE FROM delivery WHERE name = ?", [(name,) for name in sorted(gone)])
+            run.execute(
+                "INSERT OR IGNORE INTO delivery VALUES(?, ?, ?, 0, 0, 0, 0, 0, 'events')",
+                (delivery, after_seq, after_seq),
+            )
+        return self.delivery_counts(last_seq=after_seq)[delivery]
+
+    def keep_deliveries(self, logs: Mapping[str, LogName]) -> None:
+        """Forget deliveries that are not configured any more, or for another log."""
+        gone = [name for name, count in self.delivery_counts().items() if logs.get(name) != count.log]
+        with self._transaction() as run:
+            for table, column in (("delivery", "name"), ("delivery_filter", "delivery"), ("note", "delivery")):
+                run.executemany(f"DELETE FROM {table} WHERE {column} = ?", [(name,) for name in gone])  # noqa: S608
+
+    def set_delivery_filter(self, delivery: str, filter_text: str) -> list[tuple[int, str]]:
+        """Let a filter hold for what arrives from now on; return all filters that the delivery ever had."""
+        filters = self.delivery_filters(delivery)
+        if not filters or filters[-1][1] != filter_text:
+            since_ns = self.cursor().arrival_ns + 1 if filters else 0
+            with self._transaction() as run:
+                run.execute("INSERT OR REPLACE INTO delivery_filter VALUES(?, ?, ?)", (delivery, since_ns, filter_text))
+                run.execute(
+                    "DELETE FROM delivery_filter WHERE delivery = ?1 AND since_ns NOT IN (SELECT since_ns FROM"
+                    " delivery_filter WHERE delivery = ?1 ORDER BY since_ns DESC LIMIT ?2)",
+                    (delivery, FILTERS_MAX),
+                )
+        return self.delivery_filters(delivery)
 
     def commit_delivery(self, commit: DeliveryCommit) -> None:
         """Make a delivery's progress durable. Raises TransientError: nothing was stored."""
@@ -108,14 +128,46 @@ class SqliteCoreLog(SqliteCoreReader):
                 ),
             )
             run.executemany(
-                "INSERT INTO dead_delivery(delivery, position, alert_id, generation, revision, reason, document)"
-                " VALUES(?, ?, ?, ?, ?, ?, ?)",
+                f"INSERT INTO dead_delivery(delivery, log, position, reason, {REVISION_COLUMNS})"
+                " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
-                    (commit.delivery, logged.position, a.alert_id, a.generation, a.revision, reason, a.document)
-                    for logged, reason in commit.dead_letters
-                    for a in (logged.revision,)
+                    (dead.delivery, dead.log, dead.position, dead.reason, *revision_row(dead.revision))
+                    for dead in commit.dead_letters
                 ],
             )
+            self._settle_queued(run, commit)
+            _add_tallies(run, commit.tallies)
+
+    def _settle_queued(self, run: apsw.Connection, commit: DeliveryCommit) -> None:
+        count = len(commit.redelivered)
+        run.execute(
+            "UPDATE delivery SET delivered = delivered + ?, dead_lettered = dead_lettered - ? WHERE name = ?",
+            (count, count, commit.delivery),
+        )
+        run.executemany("DELETE FROM dead_delivery WHERE id = ?", [(key,) for key in commit.redelivered])
+        run.executemany("UPDATE dead_delivery SET queued = 0 WHERE id = ?", [(key,) for key in commit.refused_again])
+
+    def queue_deliveries(self, ids: Sequence[int]) -> int:
+        """Let dead deliveries be delivered again; return how many there are."""
+        with self._transaction() as run:
+            before = run.total_changes()
+            run.executemany("UPDATE dead_delivery SET queued = 1 WHERE id = ?", [(key,) for key in ids])
+            return run.total_changes() - before
+
+    def mark_replayed(self, letter_id: int, *, now_ns: int) -> bool:
+        """Note that a dead letter is put into intake again; False if it was before, or is not there."""
+        with self._transaction() as run:
+            run.execute("UPDATE dead_letter SET replayed_ns = ? WHERE id = ? AND replayed_ns = 0", (now_ns, letter_id))
+            return run.changes() > 0
+
+    def write_notes(self, delivery: str, changes: Mapping[str, bytes | None], *, now_ns: int) -> None:
+        """Make what a sink writes down durable; None removes a key."""
+        with self._transaction() as run:
+            for key, value in changes.items():
+                if value is None:
+                    run.execute("DELETE FROM note WHERE delivery = ? AND key = ?", (delivery, key))
+                else:
+                    run.execute("INSERT OR REPLACE INTO note VALUES(?, ?, ?, ?)", (delivery, key, value, now_ns))
 
     def begin_checkpoint(self) -> None:
         """Forget an unfinished checkpoint."""
@@ -159,14 +211,19 @@ class SqliteCoreLog(SqliteCoreReader):
         """Drop settled alerts logged before a time (never the last, which holds the position), and old dead letters."""
         with self._transaction() as run:
             run.execute(
-                "DELETE FROM alert WHERE position IN (SELECT position FROM alert WHERE position <="
-                " (SELECT min(position) FROM delivery) AND logged_ns < ?"
+                "DELETE FROM alert WHERE position IN (SELECT position FROM alert WHERE position <= (SELECT"
+                " coalesce(min(position) FILTER (WHERE log = 'alerts'), 9223372036854775807) FROM delivery"
+                " HAVING count(*) > 0) AND logged_ns < ?"
                 " AND position < (SELECT max(position) FROM alert) ORDER BY position LIMIT ?)",
                 (logged_before_ns, PRUNE_ROWS_MAX),
             )
             run.execute(
                 "DELETE FROM dead_letter WHERE id <= (SELECT max(id) FROM dead_letter) - ?", (DEAD_LETTERS_MAX,)
             )
+            run.execute(
+                "DELETE FROM dead_delivery WHERE id <= (SELECT max(id) FROM dead_delivery) - ?", (DEAD_DELIVERIES_MAX,)
+            )
+            run.execute("DELETE FROM note WHERE written_ns < ?", (logged_before_ns - NOTE_AGE_NS,))
 
     def close(self) -> None:
         """Release the file."""
@@ -177,3 +234,10 @@ class SqliteCoreLog(SqliteCoreReader):
     def _transaction(self) -> Generator[apsw.Connection]:
         with transaction(self._connection, self._path):
             yield self._connection
+
+
+def _add_tallies(run: apsw.Connection, tallies: Mapping[tuple[str, ...], int]) -> None:
+    run.executemany(
+        "INSERT INTO tally VALUES(?, ?, ?) ON CONFLICT(metric, labels) DO UPDATE SET value = value + excluded.value",
+        [(metric, json.dumps(labels), count) for (metric, *labels), count in tallies.items()],
+    )

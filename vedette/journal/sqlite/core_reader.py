@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any, Final
 
-from vedette.journal.protocol import CheckpointInfo, Cursor, DeadLetter, DeliveryCount, DetectCount, LoggedAlert
+from vedette.journal.protocol import (
+    CheckpointInfo,
+    Cursor,
+    DeadDelivery,
+    DeadLetter,
+    DeliveryCount,
+    DetectCount,
+    LoggedAlert,
+    Tallies,
+)
 from vedette.journal.sqlite.connection import Storage, open_reader, translated
 from vedette.schema.alert import AlertRevision
 from vedette.schema.operator import Saved
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import apsw
+
+REVISION_COLUMNS: Final = (
+    "alert_id, generation, revision, opened_ns, level, rule_id, document, source, cluster, tags, ticket_key"
+)
 
 
 class SqliteCoreReader:
@@ -52,12 +67,12 @@ class SqliteCoreReader:
     def alerts(self, after_position: int, *, limit: int) -> list[LoggedAlert]:
         """Revisions after a position of the alerts log."""
         query = (
-            "SELECT position, logged_ns, alert_id, generation, revision, opened_ns, level, rule_id, document"
-            " FROM alert WHERE position > ? ORDER BY position LIMIT ?"
+            f"SELECT position, logged_ns, {REVISION_COLUMNS} FROM alert"  # noqa: S608 - a constant
+            " WHERE position > ? ORDER BY position LIMIT ?"
         )
         with translated(self._path):
             rows = self._connection.execute(query, (after_position, limit))
-            return [LoggedAlert(position, AlertRevision(*rest), logged_ns) for position, logged_ns, *rest in rows]
+            return [LoggedAlert(position, _revision(*rest), logged_ns) for position, logged_ns, *rest in rows]
 
     def last_alert_position(self) -> int:
         """The last position of the alerts log."""
@@ -82,23 +97,61 @@ class SqliteCoreReader:
             rows = self._connection.execute("SELECT source, kind, count FROM loss")
             return {(source, kind): count for source, kind, count in rows}
 
-    def delivery_counts(self) -> dict[str, DeliveryCount]:
-        """The ledger of each delivery; what it routed follows from the alerts log itself."""
-        query = "SELECT name, start, position, delivered, superseded, dead_lettered, expired, suppressed FROM delivery"
+    def delivery_counts(self, *, last_seq: int = 0) -> dict[str, DeliveryCount]:
+        """The ledger of each delivery; what it routed follows from its log itself."""
+        query = (
+            "SELECT name, start, log, position, delivered, superseded, dead_lettered, expired, suppressed FROM delivery"
+        )
         with translated(self._path):
-            last = self._connection.execute("SELECT coalesce(max(position), 0) FROM alert").get
+            ends = {"alerts": self.last_alert_position(), "events": last_seq}
             counts: dict[str, DeliveryCount] = {}
-            for name, start, position, delivered, superseded, dead, expired, suppressed in self._connection.execute(
-                query
-            ):
-                routed = max(last, position) - start - suppressed
-                counts[name] = DeliveryCount(position, routed, delivered, superseded, dead, expired, suppressed)
+            for name, start, log, position, *settled in self._connection.execute(query):
+                delivered, superseded, dead, expired, suppressed = settled
+                routed = max(ends[log], position) - start - suppressed
+                counts[name] = DeliveryCount(position, routed, delivered, superseded, dead, expired, suppressed, log)
             return counts
+
+    def delivery_filters(self, delivery: str) -> list[tuple[int, str]]:
+        """The filters that a delivery ever had, oldest first, each with the arrival time from which it holds."""
+        query = "SELECT since_ns, filter FROM delivery_filter WHERE delivery = ? ORDER BY since_ns"
+        with translated(self._path):
+            return [(since_ns, text) for since_ns, text in self._connection.execute(query, (delivery,))]
+
+    def tallies(self) -> Tallies:
+        """All counters that detection and deliveries committed."""
+        with translated(self._path):
+            rows = self._connection.execute("SELECT metric, labels, value FROM tally")
+            return {(metric, *json.loads(labels)): value for metric, labels, value in rows}
+
+    def notes(self, delivery: str, keys: Sequence[str]) -> dict[str, bytes]:
+        """What a sink wrote down under these keys, as far as it is there."""
+        query = "SELECT key, value FROM note WHERE delivery = ? AND key IN (SELECT value FROM json_each(?))"
+        with translated(self._path):
+            return dict(self._connection.execute(query, (delivery, json.dumps(list(keys)))))
+
+    def dead_deliveries(self, *, after_id: int = 0, limit: int = 100) -> list[tuple[int, DeadDelivery]]:
+        """What sinks refused for good, with ids."""
+        return self._dead_deliveries("id > ? ORDER BY id LIMIT ?", (after_id, limit))
+
+    def queued_deliveries(self, delivery: str, *, limit: int) -> list[tuple[int, DeadDelivery]]:
+        """Dead deliveries of one delivery that are to be delivered again."""
+        return self._dead_deliveries("delivery = ? AND queued = 1 ORDER BY id LIMIT ?", (delivery, limit))
+
+    def _dead_deliveries(self, condition: str, values: tuple[str | int, ...]) -> list[tuple[int, DeadDelivery]]:
+        query = (
+            f"SELECT id, delivery, log, position, reason, queued, {REVISION_COLUMNS}"  # noqa: S608 - constants
+            f" FROM dead_delivery WHERE {condition}"
+        )
+        with translated(self._path):
+            return [
+                (key, DeadDelivery(delivery, log, position, reason, _revision(*rest), bool(queued)))
+                for key, delivery, log, position, reason, queued, *rest in self._connection.execute(query, values)
+            ]
 
     def dead_letters(self, *, after_id: int = 0, limit: int = 100) -> list[tuple[int, DeadLetter]]:
         """Dead letters of records with their ids."""
         query = (
-            "SELECT id, seq, arrival_ns, source, format, origin, record, stage, reason, detail, payload"
+            "SELECT id, seq, arrival_ns, source, format, origin, record, stage, reason, detail, payload, replayed_ns"
             " FROM dead_letter WHERE id > ? ORDER BY id LIMIT ?"
         )
         with translated(self._path):
@@ -107,3 +160,13 @@ class SqliteCoreReader:
     def close(self) -> None:
         """Release the file."""
         self._connection.close()
+
+
+def revision_row(revision: AlertRevision) -> tuple[Any, ...]:
+    """The values of `REVISION_COLUMNS`."""
+    return (*revision[:9], json.dumps(revision.tags), revision.ticket_key)
+
+
+def _revision(*row: Any) -> AlertRevision:
+    *same, tags, key = row
+    return AlertRevision._make((*same, tuple(json.loads(tags)), key))

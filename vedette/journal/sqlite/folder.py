@@ -23,7 +23,7 @@ from vedette.schema.limits import BALLAST_BYTES
 if TYPE_CHECKING:
     from pathlib import Path
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 """Raised with every change that an older program could not read."""
 
 
@@ -55,8 +55,8 @@ class DataFolder:
         """The running agent's control socket."""
         return self.path / "control.sock"
 
-    def check(self) -> None:
-        """Make sure that this is a data folder which this version can read.
+    def check(self) -> int:
+        """Make sure that this is a data folder which this version can read; return its format.
 
         Raises:
             ConfigError: it is not there, or a newer version wrote it.
@@ -77,6 +77,7 @@ class DataFolder:
                 " Install that version or a later one; nothing was changed"
             )
             raise ConfigError(message)
+        return version
 
     def create(self) -> None:
         """Make the folder if it is not there, and check its version.
@@ -86,7 +87,7 @@ class DataFolder:
         """
         try:
             if not (self.path / "VERSION").exists():
-                self._stamp()
+                self._begin()
             self.check()
             if not self.intake.exists():
                 self.intake.mkdir(mode=0o700)
@@ -97,12 +98,15 @@ class DataFolder:
             )
             raise ConfigError(message) from error
 
-    def _stamp(self) -> None:
-        """Write VERSION before anything else, and sync it: an empty one beside a good journal would keep it shut."""
+    def _begin(self) -> None:
         if self.core.exists():
             message = f"{self.path} holds a journal without a VERSION file. Restore the file from a backup"
             raise ConfigError(message)
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._stamp()
+
+    def _stamp(self) -> None:
+        """Write VERSION before anything else, and sync it: an empty one beside a good journal would keep it shut."""
         fresh = self.path / "VERSION.new"
         fresh.write_text(json.dumps({"format": FORMAT_VERSION}) + "\n")
         _sync(fresh)
@@ -112,6 +116,9 @@ class DataFolder:
 
     def lock(self) -> None:
         """Become the one writer until the process ends or `unlock` is called.
+
+        A folder of an older format is stamped with ours, before its files are brought up to it: from now on an older
+        program refuses it.
 
         Raises:
             ConfigError: another process is the writer, or the folder can't be written.
@@ -128,6 +135,8 @@ class DataFolder:
             message = f"another Vedette is running on {self.path}. Stop it, or give this one its own --data-dir"
             raise ConfigError(message) from None
         self._lock_fd = fd
+        if (self.path / "VERSION").exists() and self.check() < FORMAT_VERSION:
+            self._stamp()
 
     def unlock(self) -> None:
         """Give up being the writer; idempotent."""
