@@ -162,3 +162,15 @@ def test_a_folder_that_can_not_be_written(folder: DataFolder) -> None:
     (folder.path / "probe").mkdir()
     with pytest.raises(TransientError, match=r"can't be written.*remount"):
         folder.ensure_writable()
+
+
+def test_an_older_folder_is_stamped_by_its_first_new_writer_alone(folder: DataFolder) -> None:
+    folder.create()
+    stamp = folder.path / "VERSION"
+    stamp.write_text(json.dumps({"format": 1}))
+    assert folder.check() == 1
+    DataFolder(folder.path).create()
+    assert json.loads(stamp.read_text()) == {"format": 1}, "whoever only looks changes nothing"
+    folder.lock()
+    assert json.loads(stamp.read_text()) == {"format": FORMAT_VERSION}
+    folder.unlock()
