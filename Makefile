@@ -32,8 +32,8 @@ help: ## list the tasks
 		/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: .venv/.installed ## install into .venv and start Vedette (ARGS="…" is passed on)
-	@exec .venv/bin/vedette run $(ARGS)
+run: .venv/.installed ## install into .venv and play a sample day (ARGS="…" instead: vedette run with those)
+	@exec .venv/bin/vedette run $(or $(ARGS),--sample-day)
 
 ##@ Check
 .PHONY: test
