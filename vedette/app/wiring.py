@@ -8,6 +8,7 @@ from collector.sources import SOURCES
 from detectors.packs import read_rule_files, shipped_pack_texts
 from sinks import SINKS, SinkContext
 from vedette.pipeline.deliver import Delivery
+from vedette.pipeline.notes import CoreNotes
 from vedette.schema.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -49,8 +50,9 @@ def build_sources(config: Config, intake: Intake, decoders: Mapping[str, Decoder
 
 def build_deliveries(config: Config, folder: DataFolder, core: CoreThread, clock: Clock) -> list[Delivery]:
     """Make the configured deliveries."""
-    context = SinkContext(data_dir=folder.path)
-    return [
-        Delivery(SINKS[entry.kind][1](name, entry.settings, context), entry.policy(), core, clock)
-        for name, entry in config.sinks.items()
-    ]
+    deliveries: list[Delivery] = []
+    for name, entry in config.sinks.items():
+        context = SinkContext(folder.path, clock, CoreNotes(name, core, clock))
+        sink = SINKS[entry.kind][1](name, entry.settings, context)
+        deliveries.append(Delivery(sink, entry.policy(), core, clock))
+    return deliveries
