@@ -71,8 +71,12 @@ define pytest_perhaps_none
 	if [ $$status -eq 5 ]; then echo "$@: there are no $(1) tests yet"; else exit $$status; fi
 endef
 
+.PHONY: servers
+servers: ## fetch the real servers that tests run against
+	@$(PYTHON) tests/servers/fetch.py
+
 .PHONY: test-servers
-test-servers: .venv-test/.installed ## tests against real servers
+test-servers: .venv-test/.installed servers ## tests against real servers
 	$(call pytest_perhaps_none,server)
 
 .PHONY: test-simulation

@@ -1,0 +1,81 @@
+"""Real servers as fixtures for every test folder; the root conftest.py loads this as a plugin.
+
+The servers themselves (`…_server`) start when a test first asks for them and run until the session ends. What tests ask
+for (`opensearch_2`, `opensearch_3`, `request_tracker`) is the same server, running and empty, whatever the test before
+did to it. A server that does not start is an error, never a skip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from typing import Any, Protocol
+
+import pytest
+
+from .opensearch import OpenSearch, new_opensearch_2, new_opensearch_3
+from .process import Host
+from .prometheus import Prometheus
+from .request_tracker import RequestTracker
+
+
+@pytest.fixture(scope="session")
+def servers_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    host = Host(tmp_path_factory.mktemp("servers"))
+    try:
+        yield host
+    finally:
+        host.close()
+
+
+@pytest.fixture(scope="session")
+def opensearch_2_server(servers_host: Host) -> Iterator[OpenSearch]:
+    with new_opensearch_2(servers_host) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def opensearch_3_server(servers_host: Host) -> Iterator[OpenSearch]:
+    with new_opensearch_3(servers_host) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def request_tracker_server(servers_host: Host) -> Iterator[RequestTracker]:
+    with RequestTracker(servers_host) as server:
+        yield server
+
+
+@pytest.fixture
+def opensearch_2(opensearch_2_server: OpenSearch) -> OpenSearch:
+    """OpenSearch 2.19 with TLS and basic auth, empty."""
+    opensearch_2_server.ensure()
+    opensearch_2_server.clear()
+    return opensearch_2_server
+
+
+@pytest.fixture
+def opensearch_3(opensearch_3_server: OpenSearch) -> OpenSearch:
+    """OpenSearch 3.x over plain HTTP, empty."""
+    opensearch_3_server.ensure()
+    opensearch_3_server.clear()
+    return opensearch_3_server
+
+
+@pytest.fixture
+def request_tracker(request_tracker_server: RequestTracker) -> RequestTracker:
+    """Request Tracker 5 without a ticket."""
+    request_tracker_server.ensure()
+    request_tracker_server.reset()
+    return request_tracker_server
+
+
+class StartPrometheus(Protocol):
+    def __call__(self, targets: dict[str, Sequence[str]], **settings: Any) -> Prometheus: ...
+
+
+@pytest.fixture
+def prometheus(servers_host: Host) -> Iterator[StartPrometheus]:
+    """Start a Prometheus that scrapes `targets` (host:port by job); it ends with the test."""
+    with ExitStack() as running:
+        yield lambda targets, **settings: running.enter_context(Prometheus(servers_host, targets, settings))
