@@ -24,9 +24,11 @@ from detectors.fields import getter, top_keys
 from detectors.index import Index
 from detectors.predicate import Predicate, all_of, fields
 from detectors.rule import Rule
+from detectors.screen import Screen, screen
 from detectors.values import is_list, is_object, text
 from vedette.schema.event import Decoder, Event, LogSource
 from vedette.schema.finding import Clause, Match
+from vedette.schema.outline import Outliner
 
 DEDUP_CHARS_MAX: Final = 256
 """Characters of one value in a dedup key; a longer one keeps its beginning and a digest of the whole."""
@@ -63,6 +65,11 @@ class Engine:
         program = self._programs.get(event.decoder.name)
         return program.match(event) if program is not None else []
 
+    def screen(self, decoder: Decoder) -> Screen | None:
+        """Return what tells a decoder's records that no rule can match; None where it could tell none."""
+        program = self._programs.get(decoder.name)
+        return program.screen if program is not None else None
+
 
 class _Verified(NamedTuple):
     """A rule in a program, and what is left to verify of it where the head leaves it possible."""
@@ -84,6 +91,7 @@ class _Program:
         )
         self._index = Index(on_head, nested=decoder.head_fields is not None)
         self.unanchored = [rules[position] for position in sorted(self._index.unanchored)]
+        self.screen = _screen(self._index, decoder)
 
     def match(self, event: Event) -> list[Match]:
         candidates = self._index.candidates(event.head)
@@ -121,6 +129,14 @@ class _Program:
             return str(event.record.seq)
         doc = event.head if _in_head(name, self._head_fields) else event.doc
         return dedup_text(getter(name)(doc))
+
+
+def _screen(index: Index, decoder: Decoder) -> Screen | None:
+    if not isinstance(decoder, Outliner):
+        return None
+    outline = decoder.outline(index.fields)
+    possible = index.within(outline.fields)
+    return None if possible is None else screen(outline.read, possible)
 
 
 def _applies(wanted: LogSource, provided: Iterable[LogSource]) -> bool:

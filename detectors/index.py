@@ -35,7 +35,10 @@ class Index:
     """
 
     def __init__(self, predicates: Sequence[Predicate | None], *, nested: bool = False) -> None:
-        """Choose the fields to ask first, and compile."""
+        """Choose the fields to ask first, and compile.
+
+        `fields`: what any branch needs something of.
+        """
         split = [(rule, branch) for rule, whole in enumerate(predicates) for branch in _split(whole)]
         self.owners: Final = tuple(rule for rule, _ in split)
         """For each branch's bit, its rule's position."""
@@ -46,20 +49,36 @@ class Index:
 
         first = _choose([found for found in anchors if found])
         ranked = [*first, *sorted({field for found in needs for field in found}.difference(first))]
+        self.fields: Final = tuple(ranked)
         joint = [field for field in ranked if _of_whole_values(field, needs)]
         if len(joint) < JOINT_FIELDS_MIN:
             joint = []
         parts = _parts([branch for _, branch in split], needs)
         together = {part: bits for part, bits in parts.items() if joint and set(fields(part)) <= set(joint)}
 
+        self._steps: Final = {field: _step(field, needs, self._all, nested=nested) for field in ranked}
+        self._parts: Final = parts
+
         def steps(names: Iterable[str]) -> _Steps:
-            return tuple(_step(field, needs, self._all, nested=nested) for field in names)
+            return tuple(self._steps[field] for field in names)
 
         at_once = _joined(steps(joint), _compiled(together), self._all)
         self._joint: Final = remember(joint, at_once, nested=nested) if joint else None
         self._first: Final = steps(field for field in first if field not in joint)
         self._then: Final = steps(field for field in ranked if field not in joint and field not in first)
         self._last: Final = _compiled({part: bits for part, bits in parts.items() if part not in together})
+
+    def within(self, known: Iterable[str]) -> Lookup | None:
+        """Return what the known fields leave possible; None if some branch needs nothing of them."""
+        there: frozenset[str | None] = frozenset(known)
+        steps = tuple(step for field, step in self._steps.items() if field in there)
+        indifferent = self._all
+        for choosy, _ in steps:
+            indifferent &= ~choosy
+        if indifferent:
+            return None
+        parts = {part: bits for part, bits in self._parts.items() if there.issuperset(fields(part))}
+        return _joined(steps, _compiled(parts), self._all)
 
     def candidates(self, doc: dict[str, Any]) -> int:
         """Return the branches that hold, as bits."""

@@ -9,7 +9,8 @@ client may choose `auditID`; `impersonatedUser` is who acted, `user` who authent
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final, TypedDict, cast
+from collections.abc import Callable, Collection, Mapping
+from typing import Annotated, Any, Final, Literal, TypedDict, TypeVar, cast
 
 import msgspec
 
@@ -17,12 +18,16 @@ from collector.decoders._common.json_blank import blank_members
 from collector.decoders._common.json_decode import TOO_DEEP, content_id, is_shallow, loads_object, skips_safely
 from collector.decoders._common.json_split import REFUSALS, Envelope, split_json
 from collector.decoders._common.kube_facts import facts_of
+from collector.decoders._common.outline import outline_struct
 from collector.decoders._common.timestamps import rfc3339_ns
 from vedette.schema.errors import DecodeError
 from vedette.schema.event import Document, Facts, LogSource, Loss, Nature
 from vedette.schema.limits import ITEM_BYTES_MAX
+from vedette.schema.outline import Outline
 from vedette.schema.record import Piece
 from vedette.schema.rule import RuleInfo
+
+T = TypeVar("T")
 
 _Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _User = dict[str, str | list[str] | dict[str, list[str]]]
@@ -63,8 +68,37 @@ _TELLING: Final = frozenset({"auditID", "stage", "verb", "requestURI", "user"})
 _NOT_CONTENT: Final = frozenset({"kind", "apiVersion", "date"})
 """The envelope's word, which log and webhook differ in, and Fluent Bit's time of reading."""
 
-_decode_head: Final = msgspec.json.Decoder(_Head).decode
 _decode_list: Final = msgspec.json.Decoder(_EventList).decode
+
+_Texts = tuple[str, ...]
+_OUTLINED: Final[Mapping[str, Any]] = {
+    "level": str,
+    "verb": str,
+    "stage": str,
+    "userAgent": str,
+    "sourceIPs": _Texts,
+    "user.username": str,
+    "user.groups": _Texts,
+    "impersonatedUser.username": str,
+    "impersonatedUser.groups": _Texts,
+    "objectRef.resource": str,
+    "objectRef.subresource": str,
+    "objectRef.namespace": str,
+    "objectRef.apiGroup": str,
+    "objectRef.apiVersion": str,
+    "responseStatus.code": _Integer,
+    "responseStatus.status": str,
+    "responseStatus.reason": str,
+    "responseStatus.message": str,
+}
+"""Fields that an outline may hold beside annotations, with their types: what most events of a cluster share with
+others, not names of objects, request URIs, ids and times."""
+_ANNOTATIONS: Final = "annotations."
+_ENVELOPE_TYPES: Final = {
+    "kind": Literal["Event"],
+    "apiVersion": Literal["audit.k8s.io/v1", "audit.k8s.io/v1beta1"],
+}
+"""With them, and with a stage, an object is an audit event (`_require_event`)."""
 
 _BODY: Final = re.compile(rb'"(?:requestObject|responseObject)"\s*+:\s*+')
 _OPENING: Final = re.compile(
@@ -122,6 +156,25 @@ def _whole_or_bodiless(payload: bytes) -> Document:
         return loads_object(blank_members(payload, _BODY))
 
 
+def _reader(decode: Callable[[bytes], T]) -> Callable[[bytes], T | None]:
+    """Return what makes of a record what msgspec does where it has the API's types (in practice always), else None."""
+
+    def read(payload: bytes) -> T | None:
+        if not skips_safely(payload) and (len(payload) > ITEM_BYTES_MAX or not is_shallow(payload)):
+            return None
+        try:
+            if not payload.isascii():
+                payload.decode()  # what is skipped is not checked by msgspec
+            return decode(payload)
+        except REFUSALS:
+            return None
+
+    return read
+
+
+_typed_head: Final = _reader(msgspec.json.Decoder(_Head).decode)
+
+
 class KubeAudit:
     """The `kube_audit` format."""
 
@@ -146,7 +199,7 @@ class KubeAudit:
         Raises:
             DecodeError: not an audit event.
         """
-        head = self._typed_head(payload)
+        head = cast("Document | None", _typed_head(payload))
         if head is None:  # an unusual type somewhere, or nothing good at all: the full decoder knows
             head = {key: value for key, value in _whole_or_bodiless(payload).items() if key in _HEAD_FIELDS}
         _require_event(head)
@@ -161,6 +214,13 @@ class KubeAudit:
         doc = loads_object(payload)
         _require_event(doc)
         return doc
+
+    def outline(self, fields: Collection[str]) -> Outline:
+        """Outline of the fields that many events share (see `_OUTLINED`)."""
+        types = {field: _OUTLINED[field] for field in fields if field in _OUTLINED}
+        types |= {field: str for field in fields if field.startswith(_ANNOTATIONS)}
+        struct = outline_struct(types | _ENVELOPE_TYPES, {"stage": str})
+        return Outline(frozenset(types), _reader(msgspec.json.Decoder(struct).decode))
 
     def nature(self, head: Document) -> Nature:
         """Every audit event is for the rules to look at."""
@@ -194,14 +254,3 @@ class KubeAudit:
     def finding(self, head: Document) -> RuleInfo | None:
         """None: an audit event reports no rule."""
         return None
-
-    def _typed_head(self, payload: bytes) -> Document | None:
-        """The head where everything has the API's types (in practice always), else None."""
-        if len(payload) > ITEM_BYTES_MAX or not (skips_safely(payload) or is_shallow(payload)):
-            return None
-        try:
-            if not payload.isascii():
-                payload.decode()  # what is skipped is not checked by msgspec
-            return cast("Document", _decode_head(payload))
-        except REFUSALS:
-            return None

@@ -29,6 +29,7 @@ from vedette.schema.settings import DetectionSettings, SourceLabels, decode_sett
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from detectors.screen import Screen
     from vedette.journal.protocol import Chunk
     from vedette.pipeline.effects import Effects
     from vedette.pipeline.rollup import Emission
@@ -148,23 +149,26 @@ class Detector:
 
     def feed(self, records: Iterable[Record], effects: Effects) -> None:
         """Detect on some records of the chunk that was begun, in order."""
+        run: Run | None = None
+        passes: Screen | None = None
         for record in records:
             try:
-                self._feed(record, effects)
-            except DecodeError as error:
-                effects.count(record.run.source).dead_lettered += 1
-                effects.dead_letter(record, error.reason, error.detail)
+                if record.run is not run:
+                    run = record.run
+                    passes = self._examiner.screen(run)
+                if passes is not None and passes(record.payload):
+                    effects.count(record.run.source).processed += 1
+                else:
+                    self._feed(record, effects)
             except Exception as error:  # noqa: BLE001 - one poisonous record must not stop all detection for ever
-                DetectionBug(record.seq, record.run.source, repr(error)).emit()
-                effects.count(record.run.source).dead_lettered += 1
-                effects.dead_letter(record, "detection failed", type(error).__name__)
+                _refuse(record, error, effects)
 
     def _feed(self, record: Record, effects: Effects) -> None:
         source = record.run.source
         if record.run.format == CONTROL_FORMAT:
             self._obey(_control(record), record.arrival_ns, effects)
             return
-        examined = self._examiner.examine(record)
+        examined = self._examiner.look(record)
         for match in examined.matches:
             effects.tally("findings", source, self._rule_label(match.rule.rule_id))
             self._emit(self.rollup.add(match, self._labels_of(source)), effects)
@@ -255,6 +259,15 @@ def _records_of_run(chunk: Chunk, run: Run, seq: int, at: int) -> list[Record]:
         new(Record, (seq + number, arrival_ns, payload, run, first + step * number))
         for number, payload in enumerate(chunk.items[at : at + run.count])
     ]
+
+
+def _refuse(record: Record, error: Exception, effects: Effects) -> None:
+    effects.count(record.run.source).dead_lettered += 1
+    if isinstance(error, DecodeError):
+        effects.dead_letter(record, error.reason, error.detail)
+    else:
+        DetectionBug(record.seq, record.run.source, repr(error)).emit()
+        effects.dead_letter(record, "detection failed", type(error).__name__)
 
 
 def _control(record: Record) -> ControlRecord:

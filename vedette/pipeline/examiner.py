@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from detectors.reported import reported_match
 from vedette.schema.errors import DecodeError
@@ -12,21 +12,26 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from detectors.engine import Engine
+    from detectors.screen import Screen
     from vedette.schema.event import Decoder
     from vedette.schema.finding import Match
-    from vedette.schema.record import Record
+    from vedette.schema.record import Record, Run
 
 
 class Examined(NamedTuple):
     """What a record was: its nature, the matches in the rules' order, and the losses that it reports.
 
-    `event` is None unless rules looked at it; its `broken` tells of a body that turned out broken when it was needed.
+    `event` is None unless rules looked at the whole head; its `broken` tells of a body that turned out broken when it
+    was needed.
     """
 
     nature: Nature
     matches: Sequence[Match]
     losses: tuple[Loss, ...]
     event: Event | None
+
+
+_UNMATCHED: Final = Examined(Nature.EVENT, (), (), None)
 
 
 class Examiner:
@@ -36,12 +41,29 @@ class Examiner:
         """Use the rules of `engine` on the formats of `decoders`."""
         self._match = engine.match
         self._decoders = decoders
+        screens = {name: engine.screen(decoder) for name, decoder in decoders.items() if decoder.plain}
+        self._screens = {name: found for name, found in screens.items() if found is not None}
+
+    def screen(self, run: Run) -> Screen | None:
+        """Return what tells records of a run that are events which no rule matches; None: all are to be looked at."""
+        return self._screens.get(run.format)
 
     def examine(self, record: Record) -> Examined:
         """Decode a record and match it.
 
         Raises:
-            DecodeError: the record is not what its format says.
+            DecodeError: the record is not what its format says. A record that no rule can match is not decoded: of what
+                rules don't ask for it is only known that it is JSON. That goes by the rules and the record alone, so
+                a replay finds the same.
+        """
+        passes = self.screen(record.run)
+        return _UNMATCHED if passes is not None and passes(record.payload) else self.look(record)
+
+    def look(self, record: Record) -> Examined:
+        """Do what `examine` does with a record that its screen did not tell.
+
+        Raises:
+            DecodeError: as there.
         """
         run = record.run
         decoder = self._decoders.get(run.format)

@@ -57,7 +57,7 @@ def skips_safely(payload: bytes) -> bool:
     just then, and a replay has another stack. Half of the limit is left to the callers; counting brackets instead
     costs a microsecond an event.
     """
-    return len(payload) <= min(sys.getrecursionlimit(), UNCOUNTED_BYTES_MAX)
+    return len(payload) <= UNCOUNTED_BYTES_MAX and len(payload) <= sys.getrecursionlimit()
 
 
 def content_id(payload: bytes, content: object) -> str:
