@@ -37,7 +37,7 @@ run: .venv/.installed ## install into .venv and play a sample day (ARGS="…" in
 
 ##@ Check
 .PHONY: test
-test: preflight lint types layers deps test-fast test-servers test-simulation ## everything below, against the built wheel
+test: preflight servers lint types layers deps test-fast test-servers test-simulation ## everything below, against the built wheel
 
 .PHONY: preflight
 preflight: ## say what this machine lacks
@@ -73,7 +73,7 @@ endef
 
 .PHONY: servers
 servers: ## fetch the real servers that tests run against
-	@$(PYTHON) tests/servers/fetch.py
+	@python=$$($(PREFLIGHT)) && "$$python" tests/servers/fetch.py
 
 .PHONY: test-servers
 test-servers: .venv-test/.installed servers ## tests against real servers

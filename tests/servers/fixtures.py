@@ -1,8 +1,8 @@
 """Real servers as fixtures for every test folder; the root conftest.py loads this as a plugin.
 
 The servers themselves (`…_server`) start when a test first asks for them and run until the session ends. What tests ask
-for (`opensearch_2`, `opensearch_3`, `request_tracker`) is the same server, running and empty, whatever the test before
-did to it. A server that does not start is an error, never a skip.
+for (`opensearch_secured`, `opensearch_3`, `request_tracker`) is the same server, running and empty, whatever the test
+before did to it. A server that does not start is an error, never a skip.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from .opensearch import OpenSearch, new_opensearch_2, new_opensearch_3
+from .opensearch import OpenSearch, new_opensearch_3, new_opensearch_secured
 from .process import Host
 from .prometheus import Prometheus
 from .request_tracker import RequestTracker
@@ -29,8 +29,8 @@ def servers_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
 
 
 @pytest.fixture(scope="session")
-def opensearch_2_server(servers_host: Host) -> Iterator[OpenSearch]:
-    with new_opensearch_2(servers_host) as server:
+def opensearch_secured_server(servers_host: Host) -> Iterator[OpenSearch]:
+    with new_opensearch_secured(servers_host) as server:
         yield server
 
 
@@ -47,11 +47,11 @@ def request_tracker_server(servers_host: Host) -> Iterator[RequestTracker]:
 
 
 @pytest.fixture
-def opensearch_2(opensearch_2_server: OpenSearch) -> OpenSearch:
+def opensearch_secured(opensearch_secured_server: OpenSearch) -> OpenSearch:
     """OpenSearch 2.19 with TLS and basic auth, empty."""
-    opensearch_2_server.ensure()
-    opensearch_2_server.clear()
-    return opensearch_2_server
+    opensearch_secured_server.ensure()
+    opensearch_secured_server.clear()
+    return opensearch_secured_server
 
 
 @pytest.fixture
@@ -60,6 +60,13 @@ def opensearch_3(opensearch_3_server: OpenSearch) -> OpenSearch:
     opensearch_3_server.ensure()
     opensearch_3_server.clear()
     return opensearch_3_server
+
+
+@pytest.fixture(params=["opensearch_secured", "opensearch_3"])
+def opensearch(request: pytest.FixtureRequest) -> OpenSearch:
+    """Each of both in turn."""
+    server: OpenSearch = request.getfixturevalue(request.param)
+    return server
 
 
 @pytest.fixture

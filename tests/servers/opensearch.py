@@ -7,10 +7,10 @@ The server's JVM is started directly: bin/opensearch runs two more before it and
 
 from __future__ import annotations
 
-import os
 import shutil
 import ssl
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import httpx
@@ -18,10 +18,10 @@ import trustme
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from .fetch import OPENSEARCH_2, OPENSEARCH_3, RUNS_ON_JAVA, fetched, java_home
-from .process import Host, Server, free_port
+from .process import Host, Server, free_port, link
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 HEAP: Final = "512m"
 
@@ -63,6 +63,37 @@ plugins.security.nodes_dn: ["CN=node,*"]
 plugins.security.allow_default_init_securityindex: true
 plugins.security.restapi.roles_enabled: [all_access]
 """
+SYSTEM_PROPERTIES: Final = MappingProxyType(
+    {
+        "file.encoding": "UTF-8",
+        "io.netty.noUnsafe": "true",
+        "java.awt.headless": "true",
+        "jna.nosys": "true",
+        "log4j.shutdownHookEnabled": "false",
+        "log4j2.disable.jmx": "true",
+        "opensearch.bundled_jdk": "false",
+        "opensearch.distribution.type": "zip",
+    }
+)
+THREAD_FACTORY: Final = "org.opensearch.secure_sm.SecuredForkJoinWorkerThreadFactory"
+# As the jvm.options of 2.19 and of 3.x have them for these Java versions.
+JVM_OPTIONS: Final[Mapping[int, Sequence[str]]] = MappingProxyType(
+    {
+        17: (
+            "-Djava.security.manager=allow",
+            "-Djava.locale.providers=SPI,COMPAT",
+            f"-Djava.util.concurrent.ForkJoinPool.common.threadFactory={THREAD_FACTORY}",
+        ),
+        25: (
+            "-Djava.locale.providers=SPI,CLDR",
+            "-javaagent:{home}/agent/opensearch-agent.jar",
+            "--add-modules=jdk.incubator.vector",
+            "--add-opens=java.base/java.nio=ALL-UNNAMED",
+            "-Dorg.apache.lucene.store.MMapDirectory.sharedArenaMaxPermits=1",
+        ),
+    }
+)
+LENIENT: Final = "ignore_unavailable=true&allow_no_indices=true"
 LOGGING: Final = """
 status = error
 appender.console.type = Console
@@ -106,8 +137,7 @@ class OpenSearch(Server):
         return self.folder / "home"
 
     def _set_up(self) -> None:
-        # Links, because whoever runs the server may not be allowed into the cache's folder.
-        shutil.copytree(self.source, self.home, copy_function=_link, ignore=shutil.ignore_patterns("config", "logs"))
+        shutil.copytree(self.source, self.home, copy_function=link, ignore=shutil.ignore_patterns("config", "logs"))
         shutil.copytree(self.source / "config", self.config)
         (self.config / "log4j2.properties").write_text(LOGGING)
         (self.config / "opensearch.yml").write_text(self._settings() + (SECURITY_SETTINGS if self.secured else ""))
@@ -162,33 +192,14 @@ cluster.routing.allocation.disk.threshold_enabled: false
         ]
 
     def _jvm_options(self) -> list[str]:
-        options = [
-            f"-Xms{HEAP}",
-            f"-Xmx{HEAP}",
-            "-Xss1m",
-            "-XX:+UseSerialGC",
-            "-XX:TieredStopAtLevel=1",
-            "-Xshare:auto",
+        return [
+            *(f"-Xms{HEAP}", f"-Xmx{HEAP}", "-Xss1m"),
+            *("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"),
+            *(f"-Djava.io.tmpdir={self.folder}/tmp", f"-XX:ErrorFile={self.folder}/logs/hs_err_pid%p.log"),
+            *(f"-D{name}={value}" for name, value in SYSTEM_PROPERTIES.items()),
+            *(f"-Dopensearch.path.home={self.home}", f"-Dopensearch.path.conf={self.config}"),
+            *(option.format(home=self.home) for option in JVM_OPTIONS[self.java]),
         ]
-        options += [f"-Djava.io.tmpdir={self.folder}/tmp", f"-XX:ErrorFile={self.folder}/logs/hs_err_pid%p.log"]
-        options += [
-            "-Djava.awt.headless=true",
-            "-Dfile.encoding=UTF-8",
-            "-Djna.nosys=true",
-            "-Dlog4j2.disable.jmx=true",
-        ]
-        options += ["-Dlog4j.shutdownHookEnabled=false", "-Dio.netty.noUnsafe=true"]
-        options += [f"-Dopensearch.path.home={self.home}", f"-Dopensearch.path.conf={self.config}"]
-        options += ["-Dopensearch.distribution.type=zip", "-Dopensearch.bundled_jdk=false"]
-        if self.java == 17:
-            factory = "org.opensearch.secure_sm.SecuredForkJoinWorkerThreadFactory"
-            options += ["-Djava.security.manager=allow", "-Djava.locale.providers=SPI,COMPAT"]
-            options += [f"-Djava.util.concurrent.ForkJoinPool.common.threadFactory={factory}"]
-        else:
-            options += ["-Djava.locale.providers=SPI,CLDR", f"-javaagent:{self.home}/agent/opensearch-agent.jar"]
-            options += ["--add-modules=jdk.incubator.vector", "--add-opens=java.base/java.nio=ALL-UNNAMED"]
-            options += ["-Dorg.apache.lucene.store.MMapDirectory.sharedArenaMaxPermits=1"]
-        return options
 
     def ready(self) -> bool:
         health = self._client.get("/_cluster/health")
@@ -196,9 +207,9 @@ cluster.routing.allocation.disk.threshold_enabled: false
 
     # --- what tests ask it --------------------------------------------------------------------------------------------
     def request(self, method: str, path: str, json: Any = None) -> Any:
-        """Ask as the administrator and return the JSON answer. Raises httpx.HTTPStatusError."""
+        """Ask as the administrator and return the JSON answer of a success."""
         answer = self._client.request(method, path, json=json)
-        answer.raise_for_status()
+        assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json()
 
     def count(self, index: str) -> int:
@@ -229,10 +240,7 @@ cluster.routing.allocation.disk.threshold_enabled: false
         self._client.close()
 
 
-LENIENT: Final = "ignore_unavailable=true&allow_no_indices=true"
-
-
-def new_opensearch_2(host: Host) -> OpenSearch:
+def new_opensearch_secured(host: Host) -> OpenSearch:
     fetched("opensearch-2")
     return OpenSearch(host, OPENSEARCH_2, RUNS_ON_JAVA["opensearch-2"], secured=True)
 
@@ -240,11 +248,3 @@ def new_opensearch_2(host: Host) -> OpenSearch:
 def new_opensearch_3(host: Host) -> OpenSearch:
     fetched("opensearch-3")
     return OpenSearch(host, OPENSEARCH_3, RUNS_ON_JAVA["opensearch-3"], secured=False)
-
-
-def _link(source: str, target: str) -> None:
-    """Share the file where both are on one file system."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import socket
@@ -14,6 +15,7 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Self
 
 import httpx
@@ -27,8 +29,13 @@ STOP_S_MAX: Final = 30.0
 UNPRIVILEGED: Final = "nobody"
 """Who runs the servers when the tests are root: OpenSearch refuses to be root, the others need not be."""
 
+PORTS: Final = range(20_000, 32_000)
+"""Below those that Linux gives to outgoing connections: a client must not take a stopped server's port."""
+
+ENVIRONMENT: Final = MappingProxyType({"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"})
+
 REAPER: Final = """
-import os, signal, sys
+import os, shutil, signal, sys
 groups = set()
 for line in sys.stdin:
     (groups.add if line[0] == "+" else groups.discard)(int(line[1:]))
@@ -37,7 +44,9 @@ for group in groups:
         os.killpg(group, signal.SIGKILL)
     except ProcessLookupError:
         pass
+shutil.rmtree(sys.argv[1], ignore_errors=True)
 """
+"""Ends what is left when its standard input does, which happens however the tests end."""
 
 
 class ServerError(Exception):
@@ -45,19 +54,21 @@ class ServerError(Exception):
 
 
 class Host:
-    """Folders for the servers of a test run, and a process that kills them when the tests end without doing so."""
+    """Folders for the servers of a test run. However it ends, the servers end with it and the folders go; logs stay."""
 
     def __init__(self, logs: Path) -> None:
         self.logs = logs
         self.root = Path(tempfile.mkdtemp(prefix="vedette-servers-"))
         self.root.chmod(0o755)  # UNPRIVILEGED must reach what is below, which pytest's own folders do not allow
         self.user = pwd.getpwnam(UNPRIVILEGED) if os.getuid() == 0 else None
-        self.reaper = subprocess.Popen([sys.executable, "-c", REAPER], stdin=subprocess.PIPE, start_new_session=True)
+        reaper = [sys.executable, "-c", REAPER, str(self.root)]
+        self.reaper = subprocess.Popen(reaper, stdin=subprocess.PIPE, start_new_session=True)
 
     def folder(self, name: str) -> Path:
-        """A new folder for a server's data, not owned by it yet."""
+        """A new folder for a server's data, which it may write to."""
         path = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.root))
         path.chmod(0o755)
+        self.hand_over(path)
         return path
 
     def hand_over(self, path: Path) -> None:
@@ -74,8 +85,7 @@ class Host:
             process = subprocess.Popen(
                 command,
                 cwd=folder,
-                env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC", "HOME": str(folder)}
-                | dict(environment),
+                env={**ENVIRONMENT, "HOME": str(folder), "TMPDIR": str(folder), **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
@@ -100,9 +110,7 @@ class Host:
         self.reaper.stdin.flush()
 
     def close(self) -> None:
-        """End all that still runs and remove the data; logs stay."""
         self.reaper.communicate()
-        shutil.rmtree(self.root, ignore_errors=True)
 
 
 class Server(ABC):
@@ -214,8 +222,17 @@ class Server(ABC):
         return self.process
 
 
+def link(source: str | Path, target: str | Path) -> None:
+    """Bring a file out of the cache, which UNPRIVILEGED may not be allowed into; by a copy to another file system."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy(source, target)
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number: int = probe.getsockname()[1]
-        return number
+    while True:
+        port = secrets.choice(PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

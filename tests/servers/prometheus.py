@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import httpx
 
 from .fetch import PROMETHEUS, fetched
-from .process import Host, Server
+from .process import Host, Server, link
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,7 +42,8 @@ class Prometheus(Server):
             "scrape_configs": [*settings.get("scrape_configs", []), *jobs],
         }
         self.config.write_text(json.dumps(document))  # JSON is YAML
-        self.host.hand_over(self.folder)
+        self.executable = self.folder / "prometheus"
+        link(PROMETHEUS / "prometheus", self.executable)
         self._client = httpx.Client(base_url=self.url, timeout=10, trust_env=False)
 
     def command(self) -> list[str]:
@@ -52,15 +53,15 @@ class Prometheus(Server):
             "storage.tsdb.retention.time": "1d",
             "web.listen-address": f"127.0.0.1:{self.port}",
         }
-        return [f"{PROMETHEUS}/prometheus", *(f"--{flag}={value}" for flag, value in flags.items())]
+        return [str(self.executable), *(f"--{flag}={value}" for flag, value in flags.items())]
 
     def ready(self) -> bool:
         return self._client.get("/-/ready").is_success
 
     def query(self, promql: str) -> list[Series]:
-        """An instant query for a vector. Raises httpx.HTTPStatusError when Prometheus refuses it."""
+        """An instant query for a vector."""
         answer = self._client.get("/api/v1/query", params={"query": promql})
-        answer.raise_for_status()
+        assert answer.is_success, f"{promql}: {answer.status_code} {answer.text}"
         data = answer.json()["data"]
         assert data["resultType"] == "vector", data
         return [Series(series["metric"], float(series["value"][1])) for series in data["result"]]

@@ -146,9 +146,9 @@ $RT::MasonDataDir = '{self.folder}/mason'; $RT::MasonSessionDir = '{self.folder}
 
     # --- what tests ask it --------------------------------------------------------------------------------------------
     def request(self, method: str, path: str, json: Any = None, **params: Any) -> Any:
-        """Ask REST 2 as root and return the JSON answer. Raises httpx.HTTPStatusError."""
+        """Ask REST 2 as root and return the JSON answer of a success."""
         answer = self._client.request(method, path, json=json, params=params)
-        answer.raise_for_status()
+        assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json()
 
     def tickets(self) -> list[Ticket]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ssl
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -11,6 +14,7 @@ import pytest
 import trustme
 from prometheus_client import CollectorRegistry, Gauge, generate_latest, start_http_server
 
+from .process import Host, Server, ServerError
 from .prometheus import promtool
 
 if TYPE_CHECKING:
@@ -24,10 +28,10 @@ pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
 HOSTILE = '\'; DROP TABLE "x" -- <script>\n{{7*7}} \\ é \u202e'
 
 
-@pytest.fixture(params=["opensearch_2", "opensearch_3"])
-def opensearch(request: pytest.FixtureRequest) -> OpenSearch:
-    server: OpenSearch = request.getfixturevalue(request.param)
-    return server
+def until(condition: Callable[[], object]) -> None:
+    """Wait; the test's timeout bounds it."""
+    while not condition():
+        time.sleep(0.05)
 
 
 def write(server: OpenSearch, index: str, **document: str) -> httpx.Response:
@@ -36,6 +40,53 @@ def write(server: OpenSearch, index: str, **document: str) -> httpx.Response:
     verify = ssl.create_default_context(cafile=server.ca) if server.ca else True
     with httpx.Client(auth=auth, verify=verify, trust_env=False, timeout=60) as client:
         return client.post(f"{server.url}/{index}/_doc", json=document)
+
+
+# --- all of them ----------------------------------------------------------------------------------------------------
+OWNER = """
+import sys
+from pathlib import Path
+from tests.servers.process import Host
+from tests.servers.prometheus import Prometheus
+host = Host(Path(sys.argv[1]))
+server = Prometheus(host, {}, {})
+server.start()
+print(server.port, host.root, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_servers_and_their_data_go_when_the_tests_are_killed(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(tmp_path)], cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as owner:
+        assert owner.stdout is not None
+        port, folder = owner.stdout.readline().split()
+        assert httpx.get(f"http://127.0.0.1:{port}/-/ready", trust_env=False).is_success
+        owner.kill()
+    until(lambda: not Path(folder).exists())
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://127.0.0.1:{port}/-/ready", trust_env=False)
+    assert list(tmp_path.glob("prometheus-*.log"))
+
+
+class Broken(Server):
+    """Says why it cannot run, and ends."""
+
+    def command(self) -> list[str]:
+        return ["sh", "-c", "echo no such luck; exit 3"]
+
+    def ready(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_server_that_does_not_start_says_what_it_said(servers_host: Host) -> None:
+    with pytest.raises(ServerError, match=r"broken ended with status 3 at its start(.|\n)*no such luck"):
+        Broken(servers_host, "broken").start()
 
 
 # --- OpenSearch -----------------------------------------------------------------------------------------------------
@@ -83,19 +134,21 @@ def test_a_paused_server_takes_connections_and_answers_when_resumed(opensearch_3
     ],
 )
 def test_the_secured_server_tells_users_apart(
-    opensearch_2: OpenSearch, path: str, auth: tuple[str, str] | str | None, status: int
+    opensearch_secured: OpenSearch, path: str, auth: tuple[str, str] | str | None, status: int
 ) -> None:
-    who = (opensearch_2.user, opensearch_2.password) if isinstance(auth, str) else auth
-    with httpx.Client(verify=ssl.create_default_context(cafile=opensearch_2.ca), auth=who, trust_env=False) as client:
-        assert client.get(f"{opensearch_2.url}{path}").status_code == status
+    who = (opensearch_secured.user, opensearch_secured.password) if isinstance(auth, str) else auth
+    with httpx.Client(
+        verify=ssl.create_default_context(cafile=opensearch_secured.ca), auth=who, trust_env=False
+    ) as client:
+        assert client.get(f"{opensearch_secured.url}{path}").status_code == status
 
 
-def test_only_its_own_authority_vouches_for_the_secured_server(opensearch_2: OpenSearch) -> None:
+def test_only_its_own_authority_vouches_for_the_secured_server(opensearch_secured: OpenSearch) -> None:
     stranger = ssl.create_default_context()
     trustme.CA().configure_trust(stranger)
     for context in (stranger, ssl.create_default_context()):
         with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
-            httpx.get(opensearch_2.url, verify=context, trust_env=False)
+            httpx.get(opensearch_secured.url, verify=context, trust_env=False)
 
 
 # --- Request Tracker ------------------------------------------------------------------------------------------------
@@ -214,12 +267,6 @@ def endpoint() -> Iterator[tuple[Gauge, str]]:
     server.shutdown()
     server.server_close()
     thread.join()
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait; the test's timeout bounds it."""
-    while not condition():
-        time.sleep(0.05)
 
 
 def test_prometheus_scrapes_and_answers(prometheus: StartPrometheus, endpoint: tuple[Gauge, str]) -> None:
