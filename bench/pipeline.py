@@ -60,6 +60,7 @@ class Agent:
                         "audit": {"http": {"listen": self.audit, "routes": {"/k8s-audit": "kube_audit"}}},
                     },
                     "sinks": {"store": {"store": {}}},
+                    "metrics": {"listen": "127.0.0.1:0"},
                 }
             )
         )

@@ -113,6 +113,7 @@ class Agent:
             },
             "rules": {"packs": [], "paths": [str(self.rules)]},
             "sinks": {"store": {"store": {}}},
+            "metrics": {"listen": "127.0.0.1:0"},
             **settings,
         }
         self.configure()

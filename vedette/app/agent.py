@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from prometheus_client import Counter
 
 from collector.decoders import DECODERS
+from vedette.app.metrics.families import Live
+from vedette.app.metrics.server import MetricsServer
 from vedette.app.wiring import build_deliveries, build_sources, read_rules
 from vedette.journal.sqlite import DataFolder, SqliteCoreLog, SqliteIntakeLog, SqliteIntakeReader
 from vedette.pipeline import control_record
@@ -161,6 +163,7 @@ class Agent:
             ControlRecord(control_record.OP_START, version=self._version),
         ]
         self._rules, self._rule_count = content, len(engine.rules)
+        self._metrics = MetricsServer(config.metrics, folder, self._live)
 
     def _open_with_ballast(self, opened: Callable[[], T]) -> T:
         """Open a log, on a disk that is full with the help of the ballast."""
@@ -182,6 +185,7 @@ class Agent:
             try:
                 await self._put_in_force()
                 await control.start()
+                await self._metrics.start()
                 started = await self._start_sources()
                 self._announce(on_ready)
                 await self._wait(started)
@@ -253,6 +257,7 @@ class Agent:
         detect: asyncio.Task[None],
         deliver: asyncio.Task[None],
     ) -> None:
+        self._metrics.drain()
         for source in self._sources:
             await source.stop()
         written = await self._write_stop()
@@ -264,6 +269,7 @@ class Agent:
         await _finish(deliver, DELIVERY_STOP_S)
         for delivery in self._deliver.deliveries:
             await delivery.sink.stop()
+        await self._metrics.stop()
         await control.stop()
 
     async def _write_stop(self) -> bool:
@@ -287,8 +293,14 @@ class Agent:
             "detected_seq": self._detect.seq,
             "checkpoint_seq": self._detect.checkpoint_seq,
             "open_alerts": len(self._detector.rollup.state),
+            "metrics": self._metrics.urls(),
             "intake_failure": str(failure) if failure else None,
         }
+
+    def _live(self) -> Live:
+        rules = [rule.info for rule in self._detector.engine.rules]
+        open_alerts = len(self._detector.rollup.state)
+        return Live(self._version, self._config.sources, rules, open_alerts, self._intake.failure is None)
 
     async def _reload(self, _: Mapping[str, Any]) -> dict[str, Any]:
         try:

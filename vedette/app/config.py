@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model,
 
 from collector.sources import SOURCES
 from sinks import SINKS
+from vedette.app.metrics.settings import MetricsSettings
 from vedette.journal.sqlite import Retention
 from vedette.pipeline.deliver import DeliveryPolicy
 from vedette.schema.level import Level
@@ -251,6 +252,8 @@ class Config(Section):
     `vedette alerts` reads."""
     journal: Journal = Field(default_factory=Journal)
     """How long records are kept. Default: as below."""
+    metrics: MetricsSettings = Field(default_factory=MetricsSettings)
+    """The port that Prometheus scrapes and that a kubelet probes. Default: as below."""
     log: Log = Field(default_factory=Log)
     """What the agent writes on standard error. Default: as below."""
 

@@ -44,7 +44,8 @@ def sample_config(data_dir: Path | None, *, free_ports: bool) -> Config:
         name: entry.model_copy(update={entry.kind: entry.settings.model_copy(update={"listen": _ANY_PORT})})
         for name, entry in config.sources.items()
     }
-    return config.model_copy(update={"sources": sources})
+    metrics = config.metrics.model_copy(update={"listen": _ANY_PORT})
+    return config.model_copy(update={"sources": sources, "metrics": metrics})
 
 
 async def run_sample_day(config: Config, announce: Callable[[list[str]], None]) -> None:

@@ -1,0 +1,230 @@
+"""The metrics made from a reading of the journal: names, meanings, labels. docs/metrics.md describes each of them.
+
+Labels are names that operators configured, rules that are loaded, and constants; never what a record says.
+"""
+
+from __future__ import annotations
+
+import platform
+from itertools import accumulate
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+
+from vedette.app.metrics.reading import NOTHING_RECEIVED
+from vedette.schema.limits import SECOND_NS
+from vedette.schema.text import safe_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from vedette.app.metrics.reading import DeliveryReading, Reading, SourceReading
+    from vedette.schema.rule import RuleInfo
+
+OTHER_RULE: Final = "other"
+"""What detection calls rules that are not loaded (`vedette.pipeline.detector`)."""
+TITLE_CHARS_MAX: Final = 200
+"""Characters of a label that names a rule."""
+
+_SOURCES: Final = (
+    ("received", "Records that were made durable, or recognised as repeated."),
+    ("duplicate", "Records that had been received before; their repetition was dropped."),
+    ("processed", "Records that detection looked at."),
+    ("filtered", "Records that hold nothing to look at, such as empty lines and headers."),
+    ("dead_lettered", "Records that could not be used; `vedette dead-letters list` shows why."),
+    ("refused", "Records that were refused or lost before receipt, so that their sender may still have them."),
+)
+_DELIVERED: Final = (
+    ("delivered", "Alert revisions (or events) that a sink has taken."),
+    ("superseded", "Alert revisions that were not sent because a newer one of the same alert was."),
+    ("expired", "Alert revisions (or events) given up because the backlog of the sink was over its limits."),
+    ("suppressed", "Alert revisions (or events) that the filter of the sink held back."),
+)
+_PENDING: Final = (
+    (
+        "routed",
+        "Alert revisions (or events) meant for a sink so far; falls when the filter holds back what was waiting.",
+    ),
+    ("dead_lettered", "Alert revisions (or events) that a sink refused for good and that were not replayed since."),
+    ("waiting", "Alert revisions (or events) that a sink has not taken yet."),
+)
+
+
+class Live(NamedTuple):
+    """What the running agent knows beside its journal."""
+
+    version: str
+    sources: Iterable[str]
+    rules: Iterable[RuleInfo]
+    open_alerts: int
+    intake_works: bool
+
+
+def agent_families(live: Live) -> Iterator[Metric]:
+    """Yield what the running agent knows itself."""
+    build = InfoMetricFamily("vedette_build", "Version of Vedette and of the Python that runs it.")
+    build.add_metric((), {"version": live.version, "python": platform.python_version()})
+    yield build
+    rules = _distinct(live.rules)
+    info = InfoMetricFamily("vedette_rule", "A loaded rule; join it by `rule` to have titles and levels.")
+    for label, rule in rules.items():
+        title, pack = safe_text(rule.title, TITLE_CHARS_MAX), safe_text(rule.pack, TITLE_CHARS_MAX)
+        info.add_metric((), {"rule": label, "title": title, "level": str(rule.level), "pack": pack})
+    yield info
+    yield GaugeMetricFamily("vedette_rules_loaded", "Rules that detection uses.", len(rules))
+    yield GaugeMetricFamily("vedette_alerts_open", "Alerts that further findings can still join.", live.open_alerts)
+    yield GaugeMetricFamily(
+        "vedette_intake_writable", "1 while records can be made durable, 0 while they are refused.", live.intake_works
+    )
+
+
+def journal_families(reading: Reading, live: Live) -> Iterator[Metric]:
+    """Yield what the committed rows say. A source that sent nothing yet counts 0: a counter must not begin later."""
+    sources = {**dict.fromkeys(live.sources, NOTHING_RECEIVED), **reading.sources}
+    reading = reading._replace(sources=dict(sorted(sources.items())))
+    yield from _source_families(reading)
+    yield from _detection_families(reading, _distinct(live.rules))
+    yield from _delivery_families(reading)
+    yield GaugeMetricFamily("vedette_data_folder_bytes", "Bytes that the data folder takes.", reading.folder_bytes)
+    yield GaugeMetricFamily(
+        "vedette_data_folder_free_bytes", "Bytes that are free on the data folder's file system.", reading.free_bytes
+    )
+
+
+def _distinct(rules: Iterable[RuleInfo]) -> dict[str, RuleInfo]:
+    return {_rule_label(rule.rule_id): rule for rule in rules}
+
+
+def _rule_label(rule_id: str) -> str:
+    return safe_text(rule_id, TITLE_CHARS_MAX)
+
+
+def _age_s(since_ns: int, now_ns: int) -> float:
+    return max(0, now_ns - since_ns) / SECOND_NS if since_ns else 0.0
+
+
+# --- sources ----------------------------------------------------------------------------------------------------------
+def _source_families(reading: Reading) -> Iterator[Metric]:
+    for name, meaning in _SOURCES:
+        yield _counter(f"vedette_records_{name}", meaning, reading.sources, name)
+    lost = CounterMetricFamily(
+        "vedette_records_lost", "Records that the source itself reports as lost, by kind.", labels=("source", "kind")
+    )
+    for labels, count in sorted(reading.losses.items()):
+        lost.add_metric(labels, count)
+    yield lost
+    yield _gauge("vedette_records_waiting", "Records that detection has not looked at yet.", reading.sources, "waiting")
+    age = GaugeMetricFamily(
+        "vedette_records_waiting_age_seconds",
+        "How long the oldest record of a source has been waiting for detection; 0 if none waits.",
+        labels=("source",),
+    )
+    for name, source in reading.sources.items():
+        age.add_metric((name,), _age_s(source.waiting_since_ns, reading.now_ns))
+    yield age
+
+
+def _counter(name: str, meaning: str, sources: Mapping[str, SourceReading], field: str) -> Metric:
+    family = CounterMetricFamily(name, meaning, labels=("source",))
+    for source, account in sources.items():
+        family.add_metric((source,), getattr(account, field))
+    return family
+
+
+def _gauge(name: str, meaning: str, sources: Mapping[str, SourceReading], field: str) -> Metric:
+    family = GaugeMetricFamily(name, meaning, labels=("source",))
+    for source, account in sources.items():
+        family.add_metric((source,), getattr(account, field))
+    return family
+
+
+# --- detection --------------------------------------------------------------------------------------------------------
+def _detection_families(reading: Reading, rules: Mapping[str, RuleInfo]) -> Iterator[Metric]:
+    findings = CounterMetricFamily("vedette_findings", "Events that matched a rule.", labels=("source", "rule"))
+    alerts = CounterMetricFamily("vedette_alerts_opened", "Alerts opened.", labels=("source", "level", "rule"))
+    families = {"findings": findings, "alerts": alerts}
+    for (metric, *labels), count in sorted(reading.tallies.items()):
+        family = families.get(metric)
+        if family is not None and ((rule := _rule_label(labels[-1])) in rules or rule == OTHER_RULE):
+            family.add_metric((*labels[:-1], rule), count)
+    yield findings
+    yield alerts
+    for name, meaning, value in (
+        ("vedette_intake_sequence", "Number of the last record that was made durable.", reading.last_seq),
+        ("vedette_detection_sequence", "Number of the last record that detection has finished.", reading.cursor.seq),
+        (
+            "vedette_checkpoint_sequence",
+            "Number of the record up to which detection's state is saved; a restart goes on from there.",
+            reading.checkpoint_seq,
+        ),
+        (
+            "vedette_detection_lag_seconds",
+            "How long the oldest record of all has been waiting for detection; 0 if none waits.",
+            _age_s(reading.waiting_since_ns, reading.now_ns),
+        ),
+        (
+            "vedette_detection_generation",
+            "Generation of alert versions; rises when a restart could not reproduce what had been committed.",
+            reading.cursor.generation,
+        ),
+    ):
+        yield GaugeMetricFamily(name, meaning, value)
+
+
+# --- deliveries -------------------------------------------------------------------------------------------------------
+def _delivery_families(reading: Reading) -> Iterator[Metric]:
+    deliveries = reading.deliveries
+    for name, meaning in _DELIVERED:
+        counter = CounterMetricFamily(f"vedette_deliveries_{name}", meaning, labels=("sink",))
+        yield _filled(counter, deliveries, name)
+    for name, meaning in _PENDING:
+        gauge = GaugeMetricFamily(f"vedette_deliveries_{name}", meaning, labels=("sink",))
+        yield _filled(gauge, deliveries, name)
+    age = GaugeMetricFamily(
+        "vedette_deliveries_waiting_age_seconds",
+        "How long the oldest of what a sink has not taken yet has been waiting; 0 if nothing waits.",
+        labels=("sink",),
+    )
+    for name, delivery in deliveries.items():
+        age.add_metric((name,), _age_s(delivery.waiting_since_ns, reading.now_ns))
+    yield age
+    yield _latency(reading)
+
+
+def _filled(
+    family: CounterMetricFamily | GaugeMetricFamily, deliveries: Mapping[str, DeliveryReading], field: str
+) -> Metric:
+    for name, account in deliveries.items():
+        family.add_metric((name,), getattr(account, field))
+    return family
+
+
+def _latency(reading: Reading) -> Metric:
+    family = HistogramMetricFamily(
+        "vedette_delivery_latency_seconds",
+        "From the arrival of the record that made an alert revision (or of the event) to its delivery.",
+        labels=("sink",),
+    )
+    counts: dict[str, dict[float, int]] = {}
+    for (metric, sink, *bound), count in reading.tallies.items():
+        if metric == "delivery_latency_bucket":
+            counts.setdefault(sink, {})[float(bound[0])] = count
+    for sink, buckets in sorted(counts.items()):
+        bounds = sorted({*buckets, float("inf")})
+        cumulative = accumulate(buckets.get(bound, 0) for bound in bounds)
+        sum_s = reading.tallies.get(("delivery_latency_ms_sum", sink), 0) / 1000
+        family.add_metric(
+            (sink,), [(_bound(bound), total) for bound, total in zip(bounds, cumulative, strict=True)], sum_s
+        )
+    return family
+
+
+def _bound(bound_s: float) -> str:
+    """A bucket's upper bound as Prometheus writes it."""
+    return "+Inf" if bound_s == float("inf") else str(float(bound_s))
