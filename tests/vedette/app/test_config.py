@@ -107,7 +107,7 @@ def test_variables_stand_for_values_of_any_type() -> None:
     ("text", "message"),
     [
         ("clutser: x", "f:1:1: clutser: unknown key `clutser`; did you mean `cluster`?"),
-        ("zzz: x", "f:1:1: zzz: unknown key `zzz`; known are alerts, cluster, data_dir, journal, log, rules"),
+        ("zzz: x", "f:1:1: zzz: unknown key `zzz`; known are alerts, cluster, data_dir, journal, log, metrics, rules"),
         (
             "sources:\n  audit:\n    http:\n      lisen: ':1'",
             "f:4:7: sources.audit.http.lisen: unknown key `lisen`; did you mean `listen`?",
