@@ -15,7 +15,7 @@ from detectors.fields import Getter, getter
 from detectors.networks import in_networks
 from detectors.pattern import compile_glob, compile_regex
 from detectors.predicate import And, Atom, Not, Op, Predicate, fields, matches, value_limit, value_test
-from detectors.presence import PARTS_MIN, presence
+from detectors.presence import PARTS_MIN, Walk
 from detectors.scanner import Scan, pattern_of, scanner
 from detectors.values import fold, kind_of, text
 
@@ -30,29 +30,32 @@ _GROUPED: Final = frozenset({Op.EQUALS, Op.PREFIX, Op.SUFFIX, Op.CIDR})
 _SCANNED: Final = frozenset({Op.CONTAINS, Op.WILDCARD, Op.REGEX})
 
 
-def compile_predicate(predicate: Predicate) -> Check:
+def compile_predicate(predicate: Predicate, walk: Walk | None = None) -> Check:
     """Compile a predicate to a function from a document to whether it holds.
+
+    Predicates about the same documents can share a `walk`; they must all be compiled before one is asked.
 
     Raises:
         ValueError: a pattern or network in it is not valid; loaders refuse such rules.
     """
     if isinstance(predicate, Atom):
         return _atom(predicate)
+    walk = walk or Walk()
     if isinstance(predicate, Not):
-        inner = compile_predicate(predicate.part)
+        inner = compile_predicate(predicate.part, walk)
         return lambda doc: not inner(doc)
     if isinstance(predicate, And):
-        return _all([compile_predicate(part) for part in sorted(predicate.parts, key=_cost)])
-    return _or(predicate.parts)
+        return _all([compile_predicate(part, walk) for part in sorted(predicate.parts, key=_cost)])
+    return _or(predicate.parts, walk)
 
 
-def _or(parts: Iterable[Predicate]) -> Check:
+def _or(parts: Iterable[Predicate], walk: Walk) -> Check:
     groups = sorted(_groups(parts), key=lambda group: sum(map(_cost, group)))
     walked = [group for group in groups if _needs_a_value(group)]
     if len(walked) < PARTS_MIN:
-        return _any([_group(group) for group in groups])
-    checks = [_group(group) for group in groups if group not in walked]
-    return _any([*checks, _any_present(walked)])
+        return _any([_group(group, walk) for group in groups])
+    checks = [_group(group, walk) for group in groups if group not in walked]
+    return _any([*checks, _any_present(walked, walk)])
 
 
 def _needs_a_value(group: Iterable[Predicate]) -> bool:
@@ -60,9 +63,9 @@ def _needs_a_value(group: Iterable[Predicate]) -> bool:
     return not any(None in fields(part) or matches(part, lambda _: ()) for part in group)
 
 
-def _any_present(groups: Sequence[Sequence[Predicate]]) -> Check:
-    present = presence([[name for part in group for name in fields(part) if name is not None] for group in groups])
-    checks = tuple(_group(group) for group in groups)
+def _any_present(groups: Sequence[Sequence[Predicate]], walk: Walk) -> Check:
+    present = walk.presence([[name for part in group for name in fields(part) if name is not None] for group in groups])
+    checks = tuple(_group(group, walk) for group in groups)
 
     def check(doc: dict[str, Any]) -> bool:
         found = present(doc)
@@ -130,10 +133,10 @@ def _way(part: Predicate) -> tuple[str | None, str, bool] | None:
     return (part.field, part.op.value, part.cased) if part.op in _GROUPED else None
 
 
-def _group(group: Sequence[Predicate]) -> Check:
+def _group(group: Sequence[Predicate], walk: Walk) -> Check:
     first = group[0]
     if not isinstance(first, Atom) or len(group) == 1:
-        return compile_predicate(first)
+        return compile_predicate(first, walk)
     get = getter(first.field)
     if first.op in _SCANNED:
         return _scanned(get, group) if first.field is not None else _scanned_together(get, group)

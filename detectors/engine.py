@@ -23,6 +23,7 @@ from detectors.explain import explain
 from detectors.fields import getter, top_keys
 from detectors.index import Index
 from detectors.predicate import Predicate, all_of, fields
+from detectors.presence import Walk
 from detectors.rule import Rule
 from detectors.screen import Screen, screen
 from detectors.values import is_list, is_object, text
@@ -86,8 +87,9 @@ class _Program:
         self.rules = rules
         self._head_fields = decoder.head_fields
         on_head = [weaken(rule.predicate, self._in_head) for rule in rules]
+        walk = Walk()
         self._verified = tuple(
-            _verified(rule, self._rest(rule.predicate), rule.info.dedup_by or decoder.dedup_by) for rule in rules
+            _verified(rule, self._rest(rule.predicate), rule.info.dedup_by or decoder.dedup_by, walk) for rule in rules
         )
         self._index = Index(on_head, nested=decoder.head_fields is not None)
         self.unanchored = [rules[position] for position in sorted(self._index.unanchored)]
@@ -155,8 +157,8 @@ def _in_head(field: str | None, head_fields: frozenset[str] | None) -> bool:
     return field is not None and top_keys(field)[0] in head_fields
 
 
-def _verified(rule: Rule, rest: Predicate | None, dedup_by: tuple[str, ...]) -> _Verified:
-    return _Verified(rule, None if rest is None else compile_predicate(rest), dedup_by)
+def _verified(rule: Rule, rest: Predicate | None, dedup_by: tuple[str, ...], walk: Walk) -> _Verified:
+    return _Verified(rule, None if rest is None else compile_predicate(rest, walk), dedup_by)
 
 
 def _explained(predicate: Predicate, event: Event, *, whole: bool) -> tuple[Clause, ...]:

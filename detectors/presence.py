@@ -32,8 +32,40 @@ class _Step(NamedTuple):
 _Steps = dict[str, _Step]
 
 
-def presence(parts: Sequence[Sequence[str]]) -> Presence:
-    """Compile a walk over the fields of some parts."""
+class Walk:
+    """One walk that serves several presences: of rules that ask the same document, the first one walks.
+
+    The document last walked over is kept, and must not be changed while it is asked again.
+    """
+
+    def __init__(self) -> None:
+        """Begin with no fields."""
+        self._parts: list[Sequence[str]] = []
+        self._present: Presence | None = None
+        self._doc: dict[str, Any] | None = None
+        self._found = 0
+
+    def presence(self, parts: Sequence[Sequence[str]]) -> Presence:
+        """Return what tells which of some parts may have values; all are to be named before the first is asked."""
+        assert self._present is None, "the walk has begun"
+        shift, mask = len(self._parts), (1 << len(parts)) - 1
+        self._parts += parts
+
+        def present(doc: dict[str, Any]) -> int:
+            if doc is not self._doc:
+                self._go(doc)
+            return self._found >> shift & mask
+
+        return present
+
+    def _go(self, doc: dict[str, Any]) -> None:
+        if self._present is None:
+            self._present = _presence(self._parts)
+        self._found = self._present(doc)
+        self._doc = doc
+
+
+def _presence(parts: Sequence[Sequence[str]]) -> Presence:
     names = [(field.split("."), 1 << number) for number, part in enumerate(parts) for field in part]
     root = _steps(names)
     every = (1 << len(parts)) - 1
