@@ -207,9 +207,10 @@ class Server(ABC):
         os.killpg(self._running().pid, signal.SIGCONT)
 
     def ensure(self) -> None:
-        """Run, whatever the test before did to it."""
+        """Run, whatever the test before did to it. What a paused Request Tracker was asked for is done by then."""
         if self.alive:
             self.resume()
+            self._wait(self._answers, "does not answer", START_S_MAX)
         else:
             self.start()
 

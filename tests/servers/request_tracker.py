@@ -4,6 +4,7 @@ What RT 5.0.3 was seen to do over REST 2, beyond its documentation:
 
 - A ticket is found at once after its create, by `'CF.{NAME}' = 'VALUE'`, a backslash before each backslash and quote of
   the value. The comparison ignores case (on SQLite).
+- A create whose client gave up is done all the same once RT gets to it.
 - A custom field that does not exist is no error: a create drops the value and answers 201, a search finds nothing.
 - `PUT /ticket/ID {"MergeInto": KEPT}` merges. It answers 200 with a list of sentences whatever happened ("Merge
   Successful", "New ticket doesn't exist", "Permission Denied"); a second time, "Can't merge a ticket into itself". What

@@ -89,6 +89,14 @@ def test_a_server_that_does_not_start_says_what_it_said(servers_host: Host) -> N
         Broken(servers_host, "broken").start()
 
 
+@pytest.mark.parametrize("misuse", ["stop", "kill", "pause"])
+def test_the_next_test_finds_a_server_running(prometheus: StartPrometheus, misuse: str) -> None:
+    server = prometheus({})
+    getattr(server, misuse)()
+    server.ensure()
+    assert [series.value for series in server.query("vector(7)")] == [7]
+
+
 # --- OpenSearch -----------------------------------------------------------------------------------------------------
 def test_what_is_written_is_counted_found_and_cleared(opensearch: OpenSearch) -> None:
     assert opensearch.count("vedette-none") == 0
@@ -205,6 +213,28 @@ def test_two_tickets_are_merged(rest: httpx.Client, request_tracker: RequestTrac
     assert found(rest, request_tracker, "a-1") == [kept]
     (ticket,) = request_tracker.tickets()
     assert (ticket.id, ticket.comments) == (kept, ["before", "after"])
+
+
+def test_a_create_that_timed_out_may_still_be_done(rest: httpx.Client, request_tracker: RequestTracker) -> None:
+    request_tracker.pause()
+    rest.timeout = 0.3
+    with pytest.raises(httpx.ReadTimeout):
+        create(rest, request_tracker, "a-1")
+    rest.timeout = 60
+    request_tracker.resume()
+    until(lambda: found(rest, request_tracker, "a-1") == [1])
+
+
+def test_what_a_test_left_undone_is_not_done_in_the_next(rest: httpx.Client, request_tracker: RequestTracker) -> None:
+    request_tracker.pause()
+    rest.timeout = 0.3
+    for number in range(3):
+        with pytest.raises(httpx.ReadTimeout):
+            create(rest, request_tracker, f"a-{number}")
+    request_tracker.ensure()
+    assert len(request_tracker.tickets()) == 3
+    request_tracker.reset()
+    assert request_tracker.tickets() == []
 
 
 @pytest.mark.parametrize(
