@@ -19,10 +19,11 @@ import pytest
 from collector.decoders import DECODERS
 from vedette.journal.protocol import DetectCount
 from vedette.journal.sqlite import DataFolder, SqliteCoreLog, SqliteCoreReader, SqliteIntakeLog, SqliteIntakeReader
-from vedette.pipeline import checkpointer, core_thread, deliver, detect, intake
+from vedette.pipeline import alert_feed, checkpointer, core_thread, detect, intake
 from vedette.pipeline.control_record import OP_SETTINGS, OP_START, OP_STOP, ControlRecord
 from vedette.pipeline.core_thread import CoreThread
-from vedette.pipeline.deliver import DeliverRole, Delivery, DeliveryPolicy
+from vedette.pipeline.deliver import DeliverRole
+from vedette.pipeline.delivery import Delivery, DeliveryPolicy
 from vedette.pipeline.detect import DetectRole
 from vedette.pipeline.detector import Detector
 from vedette.pipeline.intake import IntakeRole
@@ -58,7 +59,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intake, "TICK_NS", 2_000_000)
     monkeypatch.setattr(detect, "TICK_NS", 2_000_000)
     monkeypatch.setattr(core_thread, "RETRY_S", 0.002)
-    monkeypatch.setattr(deliver, "IDLE_S", 0.005)
+    monkeypatch.setattr(alert_feed, "IDLE_S", 0.005)
     monkeypatch.setattr(checkpointer, "SLICE_KEYS", 3)
     monkeypatch.setattr(DataFolder, "take_ballast", lambda self: True)
 
@@ -163,7 +164,8 @@ class Process:
         self.detector = Detector(DECODERS, self.reader.blob)
         self.detect = DetectRole(self.reader, self.core, tail, self.detector, checkpoint_interval_s=0.0)
         self.intake = IntakeRole(self.log, self.folder, tail, clock, keep_after_seq=lambda: 0)
-        self.delivery = Delivery(MemorySink(world, disk), DeliveryPolicy(), self.core, clock)
+        feed = alert_feed.AlertFeed(MemorySink(world, disk), DeliveryPolicy().filter, self.core)
+        self.delivery = Delivery(feed, DeliveryPolicy(), self.core, clock)
         self.delivery._backoff = Backoff(0.001, 0.004)
         self.deliver = DeliverRole([self.delivery], self.detect.committed)
 

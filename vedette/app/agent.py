@@ -137,7 +137,7 @@ class Agent:
         self._log = self._open_with_ballast(partial(SqliteIntakeLog, folder.intake, None, config.journal.retention()))
         self._reader = SqliteIntakeReader(folder.intake)
         core = self._open_with_ballast(partial(SqliteCoreLog, folder.core))
-        core.keep_deliveries(dict.fromkeys(config.sinks, "alerts"))
+        core.keep_deliveries({name: entry.log for name, entry in config.sinks.items()})
         self._core = CoreThread(core, folder)
         self._tail = Tail()
         self._detector = Detector(self._decoders, self._reader.blob)
@@ -153,7 +153,10 @@ class Agent:
         self._intake = IntakeRole(
             self._log, folder, self._tail, SystemClock(), keep_after_seq=lambda: self._detect.checkpoint_seq
         )
-        self._deliver = DeliverRole(build_deliveries(config, folder, self._core, SystemClock()), self._detect.committed)
+        deliveries = build_deliveries(
+            config, folder, self._core, SystemClock(), self._decoders, end_seq=self._reader.last_seq()
+        )
+        self._deliver = DeliverRole(deliveries, self._detect.committed)
         self._sources = build_sources(config, self._intake, self._decoders)
         self._first_controls = [
             *(
@@ -267,8 +270,7 @@ class Agent:
         self._all_detected = await _finish(detect, DETECT_STOP_S if written else DISK_STOP_S)
         self._deliver.drain()
         await _finish(deliver, DELIVERY_STOP_S)
-        for delivery in self._deliver.deliveries:
-            await delivery.sink.stop()
+        await self._deliver.stop()
         await self._metrics.stop()
         await control.stop()
 
@@ -293,6 +295,7 @@ class Agent:
             "detected_seq": self._detect.seq,
             "checkpoint_seq": self._detect.checkpoint_seq,
             "open_alerts": len(self._detector.rollup.state),
+            "sinks_failing": [f"{each.sink.name}: {each.failure}" for each in self._deliver.deliveries if each.failure],
             "metrics": self._metrics.urls(),
             "intake_failure": str(failure) if failure else None,
         }

@@ -15,8 +15,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model,
 from collector.sources import SOURCES
 from sinks import SINKS
 from vedette.app.metrics.settings import MetricsSettings
+from vedette.journal.protocol import LogName
 from vedette.journal.sqlite import Retention
-from vedette.pipeline.deliver import DeliveryPolicy
+from vedette.pipeline.delivery import DeliveryPolicy
+from vedette.pipeline.routing import Filter, Selection
 from vedette.schema.level import Level
 from vedette.schema.limits import (
     DEDUP_HORIZON_NS,
@@ -106,22 +108,65 @@ class SourceEntry(Choice):
     """Labels for the alerts of this source, such as `environment: production`. Default: none."""
 
 
-class SinkEntry(Choice):
-    """One destination of alerts; each has its own position, so that a dead one holds up nobody."""
+class Patterns(Section):
+    """Lists of patterns: `*` stands for anything, `?` for one character, `[ab]` for one of several; case counts."""
 
-    min_level: Level = _POLICY.min_level
+    sources: list[str] = Field(default_factory=list)
+    """Names of sources, as the configuration calls them; of an alert, that of its opening record. Default: none."""
+    clusters: list[str] = Field(default_factory=list)
+    """Names of clusters, such as `prod-*`. Default: none."""
+    rules: list[str] = Field(default_factory=list)
+    """Ids of rules, such as `falco:*` for what Falco itself found; for the log `alerts` only. Default: none."""
+    tags: list[str] = Field(default_factory=list)
+    """Tags of rules, such as `attack.t1609`, of which one has to match; for the log `alerts` only. Default: none."""
+    formats: list[str] = Field(default_factory=list)
+    """Formats of records: falco, kube_audit, vpc_flow; for the log `events` only. Default: none."""
+
+    def selection(self) -> Selection:
+        """Return what the deliver role is told."""
+        return Selection(**{kind: tuple(patterns) for kind, patterns in self})
+
+
+class SinkEntry(Choice):
+    """One destination; each has its own position in its log, so that a dead one holds up nobody."""
+
+    log: LogName = "alerts"
+    """What is delivered: `alerts`, each whenever it changes, or `events`, every record as it was received. A new
+    destination of events begins with those that arrive from then on. Default: alerts."""
+    min_level: Level = _POLICY.filter.min_level
     """The lowest level of an alert that is delivered: informational, low, medium, high or critical. Default:
     informational, which is all."""
+    filter: Patterns = Field(default_factory=Patterns)
+    """Delivers only what matches each list that is not empty; one of its patterns is enough. A changed filter counts
+    for alerts opened from then on: if the first revision was delivered, later ones are, too. Default: everything."""
+    exclude: Patterns = Field(default_factory=Patterns)
+    """Does not deliver what matches a pattern of any list, whatever `filter` says. Default: nothing."""
     backlog_age_s_max: Annotated[float, Field(gt=0)] = _POLICY.backlog_age_s_max
-    """Seconds that an alert may wait for a destination that does not take it; then it expires, which the ledger counts.
-    Default: 604800 (a week)."""
+    """Seconds that something may wait for a destination that does not take it; then it expires, which the ledger
+    counts. Default: 604800 (a week)."""
     backlog_bytes_max: Annotated[int, Field(gt=0)] = _POLICY.backlog_bytes_max
-    """Bytes of alerts that may wait for this destination; beyond them the oldest expire.
-    Default: 1073741824 (1 GiB)."""
+    """Bytes that may wait for this destination, of events as they lie on disk, compressed; beyond them the oldest
+    expire. Events expire as well when the journal's own limits remove them. Default: 1073741824 (1 GiB)."""
+
+    @model_validator(mode="after")
+    def _fits_the_log(self) -> Self:
+        lists = ("rules", "tags") if self.log == "events" else ("formats",)
+        wrong = [
+            f"{key}.{kind}" for key in ("filter", "exclude") for kind in lists if getattr(getattr(self, key), kind)
+        ]
+        if self.log == "events" and self.min_level != _POLICY.filter.min_level:
+            wrong.append("min_level")
+        if wrong:
+            has = (
+                "records, which have no level, rule or tag" if self.log == "events" else "alerts, which have no format"
+            )
+            raise ValueError(f"`{'`, `'.join(wrong)}` can't be used here: `log: {self.log}` delivers {has}")
+        return self
 
     def policy(self) -> DeliveryPolicy:
         """Return what the deliver role is told."""
-        return DeliveryPolicy(self.min_level, self.backlog_age_s_max, self.backlog_bytes_max)
+        passing = Filter(self.min_level, self.filter.selection(), self.exclude.selection())
+        return DeliveryPolicy(passing, self.backlog_age_s_max, self.backlog_bytes_max)
 
 
 def _choice(name: str, base: type[Choice], registry: Mapping[str, tuple[type[BaseModel], Any]]) -> Any:

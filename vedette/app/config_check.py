@@ -1,4 +1,4 @@
-"""Checks what a configuration names, beyond its own keys: rules, packs, formats."""
+"""Checks what a configuration names, beyond its own keys: rules, packs, formats, what sinks can take."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from collector.decoders import DECODERS
 from detectors.engine import Engine
 from detectors.sigma import load_rules
-from vedette.app.wiring import build_sources, read_rules
+from vedette.app.wiring import build_sinks, build_sources, read_rules
+from vedette.runtime.sink_context import SinkContext
 from vedette.schema.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -29,11 +30,12 @@ def check_config(config: Config) -> Checked:
     """Make all that `run` would make before it opens anything.
 
     Raises:
-        ConfigError: a pack, a path or a format is not there, or rules can't be used.
+        ConfigError: a pack, a path or a format is not there, a sink can't take events, or rules can't be used.
         RuleError: a file of rules can't be read as text.
     """
-    # Sources keep the door to intake for later: nothing is started here.
+    # Sources keep the door to intake for later, and sinks open nothing yet: nothing is started here.
     build_sources(config, cast("Intake", None), DECODERS)
+    build_sinks(config, lambda _: SinkContext(config.data_dir))
     rules = usable_rules(read_rules(config.rules))
     dead = Engine(rules, DECODERS).dead
     return Checked(len(rules), [(f"{rule.info.pack}: {rule.info.title}", reason) for rule, reason in dead])

@@ -1,7 +1,7 @@
 """The ledger of a data folder, read beside the running agent or without one.
 
     received = duplicate + processed + filtered + dead-lettered + waiting        records of each source
-    routed   = delivered + superseded + dead-lettered + expired + waiting        revisions of each delivery
+    routed   = delivered + superseded + dead-lettered + expired + waiting        revisions or records of each delivery
 
 `waiting` is counted from what stands in the logs behind the cursors, not as what is left over; so the sums can fail.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
-from vedette.journal.protocol import DeliveryCount, DetectCount, IntakeCount
+from vedette.journal.protocol import DeliveryCount, DetectCount, IntakeCount, LogName
 from vedette.journal.sqlite import SqliteCoreReader, SqliteIntakeReader
 from vedette.schema.errors import TransientError
 from vedette.schema.record import CONTROL_SOURCE
@@ -47,7 +47,7 @@ class SourceAccount(NamedTuple):
 
 
 class DeliveryAccount(NamedTuple):
-    """What became of the alert revisions of one delivery; `suppressed` stands beside the sum."""
+    """What became of the alert revisions, or the records, of one delivery; `suppressed` stands beside the sum."""
 
     delivery: str
     routed: int
@@ -57,10 +57,11 @@ class DeliveryAccount(NamedTuple):
     expired: int
     waiting: int
     suppressed: int
+    log: LogName = "alerts"
 
     @property
     def missing(self) -> int:
-        """Revisions routed that are not accounted for; negative where there are too many."""
+        """Revisions or records routed that are not accounted for; negative where there are too many."""
         return self.routed - self.delivered - self.superseded - self.dead_lettered - self.expired - self.waiting
 
 
@@ -107,10 +108,11 @@ def read_ledger(folder: DataFolder) -> Ledger:
     finally:
         core.close()
         intake.close()
+    ends: dict[LogName, int] = {"alerts": ours.last_alert, "events": last_seq}
     names = sorted({*counts, *ours.detect, *waiting, *(source for source, _ in ours.losses)})
     return Ledger(
         [_source(name, counts, ours, waiting) for name in names],
-        [_delivery(name, count, ours.last_alert) for name, count in sorted(ours.deliveries.items())],
+        [_delivery(name, count, ends[count.log]) for name, count in sorted(ours.deliveries.items())],
     )
 
 
@@ -156,14 +158,17 @@ def _source(name: str, counts: Mapping[str, IntakeCount], core: _Core, waiting: 
     )
 
 
-def _delivery(name: str, count: DeliveryCount, last_alert: int) -> DeliveryAccount:
+def _delivery(name: str, count: DeliveryCount, end: int) -> DeliveryAccount:
+    waiting = max(0, end - count.position)
+    # The core log does not know where intake ends: of events it routed what stands before the position.
     return DeliveryAccount(
         delivery=name,
-        routed=count.routed,
+        routed=count.routed + (waiting if count.log == "events" else 0),
         delivered=count.delivered,
         superseded=count.superseded,
         dead_lettered=count.dead_lettered,
         expired=count.expired,
-        waiting=max(0, last_alert - count.position),
+        waiting=waiting,
         suppressed=count.suppressed,
+        log=count.log,
     )

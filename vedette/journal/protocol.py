@@ -187,7 +187,7 @@ class DeliveryCommit(NamedTuple):
     """Progress of one delivery: everything up to `position` is settled; the counts are added.
 
     `redelivered` are ids of dead deliveries that went through at last; they move from dead-lettered to delivered.
-    `refused_again` are ids that were refused once more: they stay, and are not queued any more.
+    `refused_again` are those that were refused once more, with the reason now: they stay, and are not queued any more.
     """
 
     delivery: str
@@ -198,7 +198,7 @@ class DeliveryCommit(NamedTuple):
     suppressed: int = 0
     dead_letters: Sequence[DeadDelivery] = ()
     redelivered: Sequence[int] = ()
-    refused_again: Sequence[int] = ()
+    refused_again: Mapping[int, str] = {}
     tallies: Mapping[tuple[str, ...], int] = {}
 
 
@@ -223,6 +223,22 @@ class IntakeReader(Protocol):
 
     def last_seq(self) -> int:
         """The last committed sequence number; 0 for an empty log."""
+        ...
+
+
+class EventReader(IntakeReader, Protocol):
+    """The intake log as deliveries of the events log read it."""
+
+    def read_some(self, after_seq: int, *, items_max: int, bytes_max: int) -> list[Chunk]:
+        """Do what `read` does, and stop as well behind the chunk that reaches `bytes_max`."""
+        ...
+
+    def kept_after(self, after_seq: int, *, bytes_max: int) -> int:
+        """Return the first sequence number >= `after_seq` behind which the log takes at most `bytes_max` on disk."""
+        ...
+
+    def close(self) -> None:
+        """Release all files."""
         ...
 
 
@@ -290,8 +306,8 @@ class CoreReader(Protocol):
         """The last position of the alerts log."""
         ...
 
-    def backlog_bytes(self, after_position: int) -> int:
-        """Bytes of the documents after a position of the alerts log."""
+    def alert_sizes(self, after_position: int, before_position: int, *, limit: int) -> list[tuple[int, int]]:
+        """Positions and bytes of the documents between two positions of the alerts log, newest first."""
         ...
 
     def detect_counts(self) -> dict[str, DetectCount]:
@@ -377,8 +393,12 @@ class CoreLog(CoreReader, Protocol):
         """
         ...
 
-    def mark_replayed(self, letter_id: int, *, now_ns: int) -> bool:
-        """Note that a dead letter is put into intake again; False if it was before, or is not there."""
+    def mark_replayed(self, letter_ids: Sequence[int], *, now_ns: int, again: bool = False) -> list[int]:
+        """Note that dead letters are put into intake again; return those that are there and never were (or `again`)."""
+        ...
+
+    def unmark_replayed(self, letter_ids: Sequence[int]) -> None:
+        """Take `mark_replayed` back: intake did not take them."""
         ...
 
     def queue_deliveries(self, ids: Sequence[int]) -> int:

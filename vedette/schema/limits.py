@@ -80,5 +80,15 @@ TEXT_CHARS_MAX: Final = 1024
 DEAD_LETTER_BYTES_MAX: Final = 64 * KIB
 """Bytes of a refused record kept with its reason."""
 
+# --- delivery ----------------------------------------------------------------------------------------------------
+BATCH_REVISIONS_MAX: Final = 500
+"""Revisions, or events, handed to a sink at once: about 5 MB of documents."""
+FORWARD_BYTES_MAX: Final = 8 * MIB
+"""Bytes of the records behind one batch of events, but for its last chunk: bounds what a delivery holds in memory."""
+FORWARD_ITEMS_MAX: Final = 4_000
+"""Records that one commit of a delivery of events covers at most, where its filter drops nearly all."""
+RETRY_ADVICE_S_MAX: Final = 300.0
+"""Longest pause that a destination can ask for (`Retry-After`); a server's nonsense must not silence it for a year."""
+
 assert CHUNK_BYTES_MAX <= GROUP_BYTES_MAX <= IN_FLIGHT_BYTES_MAX, "a chunk fits a group, a group fits what may be held"
 assert ITEM_BYTES_MAX <= BODY_BYTES_MAX <= IN_FLIGHT_BYTES_MAX, "an item fits a body, a body fits what may be held"

@@ -7,7 +7,8 @@ import pytest
 from vedette.app.config import Config, default_data_dir
 from vedette.app.config_file import load_config, parse_config
 from vedette.journal.sqlite import Retention
-from vedette.pipeline.deliver import DeliveryPolicy
+from vedette.pipeline.delivery import DeliveryPolicy
+from vedette.pipeline.routing import Filter
 from vedette.schema.errors import ConfigError
 from vedette.schema.level import Level
 from vedette.schema.limits import SECOND_NS
@@ -69,7 +70,7 @@ def test_each_part_is_told_its_own() -> None:
     )
     assert config.journal.retention() == Retention(keep_age_ns=2 * 86_400 * SECOND_NS, segment_age_ns_max=0)
     assert config.sinks["pipe"].kind == "stdout"
-    assert config.sinks["pipe"].policy() == DeliveryPolicy(Level.HIGH, 60, 1000)
+    assert config.sinks["pipe"].policy() == DeliveryPolicy(Filter(Level.HIGH), 60, 1000)
 
 
 def test_relative_paths_count_from_the_folder_of_the_file() -> None:

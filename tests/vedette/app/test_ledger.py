@@ -113,7 +113,7 @@ def test_a_balanced_ledger_says_so(journal: Journal, vedette: Call) -> None:
     shown = [line.split() for line in done.out.splitlines()]
     assert ["audit", "3", "0", "1", "1", "0", "1", "2"] in shown
     assert ["falco", "3", "1", "1", "0", "1", "0", "0", "falco_drops", "7"] in shown
-    assert ["store", "3", "1", "1", "0", "0", "1", "1"] in shown
+    assert ["store", "alerts", "3", "1", "1", "0", "0", "1", "1"] in shown
     assert done.out.endswith("balanced\nrecounted 1 segment: the same\n")
 
 

@@ -90,7 +90,8 @@ def everything(reader: SqliteCoreReader) -> list[object]:
 def test_a_new_log(core: SqliteCoreLog) -> None:
     assert core.cursor() == Cursor(0, 0, b"", 1)
     assert core.checkpoint() == CheckpointInfo(0, b"", {})
-    assert core.last_alert_position() == core.backlog_bytes(0) == 0
+    assert core.last_alert_position() == 0
+    assert core.alert_sizes(0, 1 << 62, limit=9) == []
     assert everything(core)[6:] == [[], [], {}, {}, {}, []]
     assert everything(core)[:4] == [[], {}, {}, []]
 
@@ -107,7 +108,10 @@ def test_what_detection_commits_is_there_together(core: SqliteCoreLog, path: Pat
     assert reader.alerts(1, limit=10) == logged[1:]
     assert reader.alerts(0, limit=1) == logged[:1]
     assert reader.dead_letters() == [(1, letter(5))]
-    assert reader.backlog_bytes(1) == len(revision(501).document)
+    size_bytes = len(revision(501).document)
+    assert reader.alert_sizes(0, 3, limit=9) == [(2, size_bytes), (1, size_bytes)]
+    assert reader.alert_sizes(1, 3, limit=9) == [(2, size_bytes)]
+    assert reader.alert_sizes(0, 3, limit=1) == [(2, size_bytes)]
     reader.close()
 
 
@@ -143,7 +147,7 @@ CHANGES: dict[str, Change] = {
     "open_event_delivery": lambda core: core.open_event_delivery("events", after_seq=3),
     "set_delivery_filter": lambda core: core.set_delivery_filter("store", "all"),
     "write_notes": lambda core: core.write_notes("store", {"a": b"1", "b": None}, now_ns=7),
-    "mark_replayed": lambda core: core.mark_replayed(1, now_ns=7),
+    "mark_replayed": lambda core: core.mark_replayed([1], now_ns=7),
     "queue_deliveries": lambda core: core.queue_deliveries([1]),
     "stage_checkpoint": lambda core: core.stage_checkpoint("rollup", [Saved("c", 3, b"3")]),
     "finish_checkpoint": lambda core: core.finish_checkpoint(CheckpointInfo(5, b"d", {"rollup": 1})),
@@ -394,8 +398,12 @@ def test_the_oldest_dead_letters_go_first(core: SqliteCoreLog, monkeypatch: pyte
 def test_a_delivery_that_is_not_configured_any_more_is_forgotten(core: SqliteCoreLog) -> None:
     core.open_delivery("kept", from_start=True)
     core.open_delivery("gone", from_start=True)
+    core.commit_detect(batch(1, alerts=1))
+    for name in ("kept", "gone"):
+        core.commit_delivery(DeliveryCommit(name, 1, dead_letters=[dead(core.alerts(0, limit=1)[0], "no", name)]))
     core.keep_deliveries({"kept": "alerts", "new": "alerts"})
     assert core.delivery_counts().keys() == {"kept"}
+    assert [letter.delivery for _, letter in core.dead_deliveries()] == ["kept"]
 
 
 # --- what deliveries know again ---------------------------------------------------------------------------------------
@@ -434,9 +442,9 @@ def test_a_dead_delivery_that_is_queued_goes_through_or_stays(core: SqliteCoreLo
     keys = [key for key, _ in core.dead_deliveries()]
     assert core.queue_deliveries([*keys[:2], 99]) == 2
     assert [key for key, _ in core.queued_deliveries("store", limit=10)] == keys[:2]
-    core.commit_delivery(DeliveryCommit("store", 3, redelivered=keys[:1], refused_again=keys[1:2]))
+    core.commit_delivery(DeliveryCommit("store", 3, redelivered=keys[:1], refused_again={keys[1]: "still not"}))
     assert core.queued_deliveries("store", limit=10) == []
-    assert [key for key, _ in core.dead_deliveries()] == keys[1:]
+    assert [(key, letter.reason) for key, letter in core.dead_deliveries()] == [(keys[1], "still not"), (keys[2], "no")]
     assert core.delivery_counts()["store"] == DeliveryCount(3, 3, delivered=1, dead_lettered=2)
 
 
@@ -444,10 +452,12 @@ def test_a_dead_letter_is_replayed_once(core: SqliteCoreLog) -> None:
     core.commit_detect(batch(1))
     ((key, letter),) = core.dead_letters()
     assert letter.replayed_ns == 0
-    assert core.mark_replayed(key, now_ns=5)
-    assert not core.mark_replayed(key, now_ns=6)
-    assert not core.mark_replayed(key + 1, now_ns=6)
+    assert core.mark_replayed([key, key + 1], now_ns=5) == [key]
+    assert core.mark_replayed([key], now_ns=6) == []
     assert core.dead_letters()[0][1].replayed_ns == 5
+    assert core.mark_replayed([key], now_ns=7, again=True) == [key]
+    core.unmark_replayed([key])
+    assert core.dead_letters()[0][1].replayed_ns == 0
 
 
 def test_a_delivery_of_events_counts_by_the_end_of_intake(core: SqliteCoreLog) -> None:

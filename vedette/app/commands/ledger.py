@@ -39,8 +39,8 @@ def ledger(
     For each source: received = duplicate + processed + filtered + dead-lettered + waiting. Beside the sum stand \
 records refused or lost before receipt, and the losses that sources report themselves.
 
-    For each destination, in revisions of alerts: routed = delivered + superseded + dead-lettered + expired + waiting. \
-Beside the sum stands what its filter held back (suppressed).
+    For each destination, in revisions of alerts, or in records where it takes the log `events`: routed = delivered + \
+superseded + dead-lettered + expired + waiting. Beside the sum stands what its filter held back (suppressed).
 
     Reads the data folder itself, with or without a running agent, and changes nothing.
     """
@@ -82,8 +82,8 @@ def _put_tables(accounts: Ledger) -> None:
     )
     put("")
     put_table(
-        ("SINK", "ROUTED", "DELIVERED", "SUPERSEDED", "DEAD-LETTERED", "EXPIRED", "WAITING", "SUPPRESSED"),
-        accounts.deliveries,
+        ("SINK", "LOG", "ROUTED", "DELIVERED", "SUPERSEDED", "DEAD-LETTERED", "EXPIRED", "WAITING", "SUPPRESSED"),
+        [(account.delivery, account.log, *account[1:-1]) for account in accounts.deliveries],
     )
     put("")
 

@@ -3,6 +3,7 @@
 from vedette.journal.sqlite.connection import Storage
 from vedette.journal.sqlite.core_log import SqliteCoreLog
 from vedette.journal.sqlite.core_reader import SqliteCoreReader
+from vedette.journal.sqlite.event_reader import SqliteEventReader
 from vedette.journal.sqlite.folder import DataFolder
 from vedette.journal.sqlite.intake_log import Retention, SqliteIntakeLog
 from vedette.journal.sqlite.intake_reader import SqliteIntakeReader
@@ -12,6 +13,7 @@ __all__ = [
     "Retention",
     "SqliteCoreLog",
     "SqliteCoreReader",
+    "SqliteEventReader",
     "SqliteIntakeLog",
     "SqliteIntakeReader",
     "Storage",

@@ -29,6 +29,13 @@ DEAD_DELIVERIES_MAX = 20_000
 """Dead deliveries kept; the oldest go first."""
 NOTE_AGE_NS = 90 * 24 * 3600 * SECOND_NS
 """What a sink wrote down about something is kept this long beyond the alerts themselves."""
+_OF_DELIVERIES = (
+    ("delivery", "name"),
+    ("delivery_filter", "delivery"),
+    ("dead_delivery", "delivery"),
+    ("note", "delivery"),
+)
+"""Tables, and their columns, with rows that go when a delivery does."""
 FILTERS_MAX = 64
 """Filters of a delivery that are remembered: alerts that were opened under older ones closed long ago."""
 
@@ -94,7 +101,7 @@ class SqliteCoreLog(SqliteCoreReader):
         """Forget deliveries that are not configured any more, or for another log."""
         gone = [name for name, count in self.delivery_counts().items() if logs.get(name) != count.log]
         with self._transaction() as run:
-            for table, column in (("delivery", "name"), ("delivery_filter", "delivery"), ("note", "delivery")):
+            for table, column in _OF_DELIVERIES:
                 run.executemany(f"DELETE FROM {table} WHERE {column} = ?", [(name,) for name in gone])  # noqa: S608
 
     def set_delivery_filter(self, delivery: str, filter_text: str) -> list[tuple[int, str]]:
@@ -145,7 +152,10 @@ class SqliteCoreLog(SqliteCoreReader):
             (count, count, commit.delivery),
         )
         run.executemany("DELETE FROM dead_delivery WHERE id = ?", [(key,) for key in commit.redelivered])
-        run.executemany("UPDATE dead_delivery SET queued = 0 WHERE id = ?", [(key,) for key in commit.refused_again])
+        run.executemany(
+            "UPDATE dead_delivery SET queued = 0, reason = ? WHERE id = ?",
+            [(reason, key) for key, reason in commit.refused_again.items()],
+        )
 
     def queue_deliveries(self, ids: Sequence[int]) -> int:
         """Let dead deliveries be delivered again; return how many there are."""
@@ -154,11 +164,20 @@ class SqliteCoreLog(SqliteCoreReader):
             run.executemany("UPDATE dead_delivery SET queued = 1 WHERE id = ?", [(key,) for key in ids])
             return run.total_changes() - before
 
-    def mark_replayed(self, letter_id: int, *, now_ns: int) -> bool:
-        """Note that a dead letter is put into intake again; False if it was before, or is not there."""
+    def mark_replayed(self, letter_ids: Sequence[int], *, now_ns: int, again: bool = False) -> list[int]:
+        """Note that dead letters are put into intake again; return those that are there and never were (or `again`)."""
         with self._transaction() as run:
-            run.execute("UPDATE dead_letter SET replayed_ns = ? WHERE id = ? AND replayed_ns = 0", (now_ns, letter_id))
-            return run.changes() > 0
+            marked = run.execute(
+                "UPDATE dead_letter SET replayed_ns = ? WHERE id IN (SELECT value FROM json_each(?))"
+                " AND (replayed_ns = 0 OR ?) RETURNING id",
+                (now_ns, json.dumps(list(letter_ids)), again),
+            )
+            return sorted(key for (key,) in marked)
+
+    def unmark_replayed(self, letter_ids: Sequence[int]) -> None:
+        """Take `mark_replayed` back."""
+        with self._transaction() as run:
+            run.executemany("UPDATE dead_letter SET replayed_ns = 0 WHERE id = ?", [(key,) for key in letter_ids])
 
     def write_notes(self, delivery: str, changes: Mapping[str, bytes | None], *, now_ns: int) -> None:
         """Make what a sink writes down durable; None removes a key."""

@@ -79,11 +79,15 @@ class SqliteCoreReader:
         with translated(self._path):
             return int(self._connection.execute("SELECT coalesce(max(position), 0) FROM alert").get)
 
-    def backlog_bytes(self, after_position: int) -> int:
-        """Bytes of the documents after a position of the alerts log."""
-        query = "SELECT coalesce(sum(length(document)), 0) FROM alert WHERE position > ?"
+    def alert_sizes(self, after_position: int, before_position: int, *, limit: int) -> list[tuple[int, int]]:
+        """Positions and bytes of the documents between two positions, newest first."""
+        query = (
+            "SELECT position, length(document) FROM alert WHERE position > ? AND position < ?"
+            " ORDER BY position DESC LIMIT ?"
+        )
         with translated(self._path):
-            return int(self._connection.execute(query, (after_position,)).get)
+            rows = self._connection.execute(query, (after_position, before_position, limit))
+            return [(position, size_bytes) for position, size_bytes in rows]
 
     def detect_counts(self) -> dict[str, DetectCount]:
         """Detection's side of the ledger."""

@@ -77,10 +77,13 @@ CREATE TABLE IF NOT EXISTS staged(
     operator TEXT, key TEXT, ord INTEGER NOT NULL, value BLOB NOT NULL, PRIMARY KEY(operator, key)
 ) WITHOUT ROWID;
 """
+INDEXES: Final = """
+CREATE INDEX IF NOT EXISTS queued_delivery ON dead_delivery(delivery, id) WHERE queued = 1;
+"""
 
 
 def create_tables(connection: apsw.Connection) -> None:
-    """Make the tables that are not there, and give older ones the columns that they lack, within a transaction."""
+    """Make what is not there, and give older tables the columns that they lack, within a transaction."""
     connection.execute(SCHEMA)
     model = apsw.Connection(":memory:")
     model.execute(SCHEMA)
@@ -90,3 +93,4 @@ def create_tables(connection: apsw.Connection) -> None:
         for _, name, kind, _, default, _ in model.execute(columns):
             if name not in there:
                 connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind} NOT NULL DEFAULT {default}")
+    connection.execute(INDEXES)
