@@ -148,13 +148,10 @@ def _gauge(name: str, meaning: str, sources: Mapping[str, SourceReading], field:
 def _detection_families(reading: Reading, rules: Mapping[str, RuleInfo]) -> Iterator[Metric]:
     findings = CounterMetricFamily("vedette_findings", "Events that matched a rule.", labels=("source", "rule"))
     alerts = CounterMetricFamily("vedette_alerts_opened", "Alerts opened.", labels=("source", "level", "rule"))
-    families = {"findings": findings, "alerts": alerts}
-    for (metric, *labels), count in sorted(reading.tallies.items()):
-        family = families.get(metric)
-        if family is not None and ((rule := _rule_label(labels[-1])) in rules or rule == OTHER_RULE):
-            family.add_metric((*labels[:-1], rule), count)
-    yield findings
-    yield alerts
+    for metric, family in (("findings", findings), ("alerts", alerts)):
+        for labels, count in _by_rule(reading, metric, rules).items():
+            family.add_metric(labels, count)
+        yield family
     for name, meaning, value in (
         ("vedette_intake_sequence", "Number of the last record that was made durable.", reading.last_seq),
         ("vedette_detection_sequence", "Number of the last record that detection has finished.", reading.cursor.seq),
@@ -175,6 +172,16 @@ def _detection_families(reading: Reading, rules: Mapping[str, RuleInfo]) -> Iter
         ),
     ):
         yield GaugeMetricFamily(name, meaning, value)
+
+
+def _by_rule(reading: Reading, metric: str, rules: Mapping[str, RuleInfo]) -> dict[tuple[str, ...], int]:
+    """Counts by labels, the last of which is a rule. Rules that were unloaded since are left out: back, they go on."""
+    counts: dict[tuple[str, ...], int] = {}
+    for (name, *others, rule_id), count in sorted(reading.tallies.items()):
+        rule = _rule_label(rule_id)
+        if name == metric and (rule in rules or rule == OTHER_RULE):
+            counts[*others, rule] = counts.get((*others, rule), 0) + count
+    return counts
 
 
 # --- deliveries -------------------------------------------------------------------------------------------------------

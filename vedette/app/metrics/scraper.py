@@ -40,6 +40,8 @@ class Page(Collector):
 
     def __init__(self, reading: Reading | None, live: Live) -> None:
         """Show a reading; None if the journal could not be read."""
+        # A series for the creation time of each counter would double their number.
+        prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         self._reading = reading
         self._live = live
 
@@ -68,8 +70,6 @@ class Scraper:
 
     def __init__(self, folder: DataFolder, live: Callable[[], Live]) -> None:
         """Read the journal of `folder`; ask `live`, in the event loop, what the agent knows itself."""
-        # A series for the creation time of each counter would double their number.
-        prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         self._folder = folder
         self._live = live
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="metrics")

@@ -1,0 +1,167 @@
+"""The page: a golden file, what Prometheus reads from it, hostile rules, and the docs that describe it."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pkgutil
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytest
+from prometheus_client import REGISTRY, CollectorRegistry
+from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_plain
+from prometheus_client.samples import Sample
+
+import collector
+import sinks
+import vedette
+from vedette.app.metrics import scraper
+from vedette.app.metrics.families import Live
+from vedette.app.metrics.reading import Reading
+from vedette.app.metrics.scraper import OPENMETRICS, PLAIN, Page
+from vedette.schema.level import Level
+from vedette.schema.text import safe_text
+
+from .conftest import EXEC, HOSTILE_TITLE, LIVE, READING, rule
+
+GOLDEN = Path(__file__).parent / "golden"
+DOCS = Path(__file__).parents[4] / "docs" / "metrics.md"
+PARSERS: dict[str, Callable[[str], Iterable[Metric]]] = {PLAIN: parse_plain, OPENMETRICS: parse_openmetrics}
+
+
+@pytest.fixture
+def without_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out what the process counts: it differs from run to run."""
+    monkeypatch.setattr(scraper, "REGISTRY", CollectorRegistry())
+    monkeypatch.setattr("platform.python_version", lambda: "3.11.0")
+
+
+def samples(reading: Reading | None = READING, live: Live = LIVE, content_type: str = PLAIN) -> list[Sample]:
+    page = Page(reading, live).render(content_type).decode()
+    return [sample for family in PARSERS[content_type](page) for sample in family.samples]
+
+
+def values(name: str, reading: Reading | None = READING, live: Live = LIVE) -> dict[tuple[str, ...], float]:
+    """Values by label values, in the order of the labels' names."""
+    found = [sample for sample in samples(reading, live) if sample.name == name]
+    return {tuple(value for _, value in sorted(sample.labels.items())): sample.value for sample in found}
+
+
+# --- the whole page ---------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("content_type", "name"),
+    [pytest.param(PLAIN, "plain.txt", id="plain"), pytest.param(OPENMETRICS, "openmetrics.txt", id="openmetrics")],
+)
+@pytest.mark.usefixtures("without_process")
+def test_the_page_is_the_golden_one(content_type: str, name: str) -> None:
+    """Rewrite with VEDETTE_GOLDEN=update and review the difference."""
+    page = Page(READING, LIVE).render(content_type).decode()
+    file = GOLDEN / name
+    if os.environ.get("VEDETTE_GOLDEN") == "update":
+        file.write_text(page, "utf-8")
+    assert page == file.read_text("utf-8")
+
+
+@pytest.mark.parametrize("content_type", PARSERS)
+def test_both_formats_say_the_same_with_the_metrics_of_the_process(content_type: str) -> None:
+    found = samples(content_type=content_type)
+    assert any(sample.name == "process_cpu_seconds_total" for sample in found)
+    assert len({(sample.name, *sorted(sample.labels.items())) for sample in found}) == len(found), "no series twice"
+    assert not [sample for sample in found if sample.name.endswith("_created")]
+
+
+# --- single values ----------------------------------------------------------------------------------------------------
+def test_the_sums_of_the_ledger_hold_on_the_page() -> None:
+    def sources(name: str) -> float:
+        return sum(values(f"vedette_records_{name}").values())
+
+    parts = ["duplicate_total", "processed_total", "filtered_total", "dead_lettered_total", "waiting"]
+    assert sources("received_total") == sum(map(sources, parts)) == 120
+
+    def sinks(name: str) -> float:
+        return sum(values(f"vedette_deliveries_{name}").values())
+
+    parts = ["delivered_total", "superseded_total", "dead_lettered", "expired_total", "waiting"]
+    assert sinks("routed") == sum(map(sinks, parts)) == 17
+
+
+def test_a_source_that_sent_nothing_yet_begins_at_zero() -> None:
+    assert values("vedette_records_received_total")[("silent",)] == 0
+
+
+def test_ages_count_from_now_and_are_zero_where_nothing_waits() -> None:
+    assert values("vedette_records_waiting_age_seconds") == {("audit",): 90, ("falco",): 0, ("silent",): 0}
+    assert values("vedette_deliveries_waiting_age_seconds") == {("search",): 30, ("store",): 0}
+
+
+def test_latencies_are_a_cumulative_histogram() -> None:
+    buckets = {sample.labels["le"]: sample.value for sample in samples() if "latency_seconds_bucket" in sample.name}
+    assert (buckets["0.05"], buckets["1.0"], buckets["+Inf"]) == (5, 7, 8)
+    assert values("vedette_delivery_latency_seconds_count")[("store",)] == 8
+    assert values("vedette_delivery_latency_seconds_sum")[("store",)] == 7.25
+
+
+def test_a_journal_that_cannot_be_read_leaves_the_process_and_says_so() -> None:
+    assert values("vedette_journal_readable", None) == {(): 0}
+    assert values("vedette_intake_writable", None, LIVE._replace(intake_works=False)) == {(): 0}
+    assert not values("vedette_records_received_total", None)
+    assert values("process_cpu_seconds_total", None)
+
+
+# --- rules ------------------------------------------------------------------------------------------------------------
+def test_rules_that_are_not_loaded_have_no_series() -> None:
+    assert values("vedette_findings_total") == {(EXEC, "audit"): 40, ("other", "falco"): 7}
+    assert values("vedette_alerts_opened_total") == {("high", EXEC, "audit"): 4, ("critical", "other", "falco"): 2}
+
+
+@pytest.mark.parametrize("content_type", PARSERS)
+def test_a_hostile_rule_stays_inside_its_label(content_type: str) -> None:
+    hostile = 'x"} 1\nvedette_up 1\\'
+    live = LIVE._replace(rules=[rule(hostile, HOSTILE_TITLE, Level.LOW)])
+    (info,) = [sample for sample in samples(live=live, content_type=content_type) if sample.name == "vedette_rule_info"]
+    assert info.labels["rule"] == safe_text(hostile)
+    assert info.labels["title"] == safe_text(HOSTILE_TITLE)
+    assert "\n" not in info.labels["rule"] + info.labels["title"]
+
+
+def test_a_rule_that_is_there_twice_is_one_series() -> None:
+    assert values("vedette_rules_loaded", live=LIVE._replace(rules=[rule("a", "A"), rule("a", "B")])) == {(): 1}
+
+
+# --- the docs ---------------------------------------------------------------------------------------------------------
+def described() -> dict[str, tuple[str, set[str]]]:
+    """Type and labels of each metric in the tables of docs/metrics.md."""
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| (.*?) \|", DOCS.read_text(), re.MULTILINE)
+    return {name: (kind, set(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
+
+
+def served() -> dict[str, tuple[str, set[str]]]:
+    for package in (collector, sinks, vedette):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
+    found: dict[str, tuple[str, set[str]]] = {}
+    for family in Page(READING, LIVE).collect():
+        if family.name.startswith("vedette_"):
+            labels = {label for sample in family.samples for label in sample.labels if label != "le"}
+            found[shown(family)] = (family.type, labels or declared(family.name))
+    return found
+
+
+def shown(family: Metric) -> str:
+    suffix = {"counter": "_total", "info": "_info"}.get(family.type, "")
+    return f"{family.name}{suffix}"
+
+
+def declared(name: str) -> set[str]:
+    """Labels of a counter of the process that did not move yet."""
+    counter = REGISTRY._names_to_collectors.get(name)
+    return set(getattr(counter, "_labelnames", ()))
+
+
+def test_the_docs_describe_each_metric_and_no_other() -> None:
+    assert described() == served()
