@@ -14,8 +14,10 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
+from sinks.opensearch import OpenSearchSettings, OpenSearchSink
 from sinks.stdout import StdoutSettings, StdoutSink
 from sinks.store import StoreSettings, StoreSink
+from sinks.webhook import WebhookSettings, WebhookSink
 from vedette.runtime.sink import Sink
 from vedette.runtime.sink_context import SinkContext
 
@@ -26,7 +28,9 @@ SinkFactory = Callable[[str, Any, SinkContext], Sink]
 sink opens nothing and never fails."""
 
 SINKS: Final[dict[str, tuple[type[BaseModel], SinkFactory]]] = {
+    "opensearch": (OpenSearchSettings, OpenSearchSink),
     "stdout": (StdoutSettings, StdoutSink),
     "store": (StoreSettings, StoreSink),
+    "webhook": (WebhookSettings, WebhookSink),
 }
 """Every kind of sink by its configuration key."""

@@ -1,7 +1,7 @@
 """Every sink of the registry keeps the contract of sinks."""
 
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,9 @@ from sinks import SINKS, SinkContext
 from sinks.store import StoreReader
 from vedette.runtime.sink import Sink
 from vedette.testing.sinks import CONTRACT, SinkBench, StandingClock
+
+from .opensearch_stub import OpenSearchStub
+from .webhook_stub import WebhookStub
 
 
 class StoreBench:
@@ -49,6 +52,44 @@ class StdoutBench:
         return [orjson.loads(line) for line in whole]
 
 
+class WebhookBench:
+    once = False
+
+    def __init__(self, folder: Path, stub: WebhookStub) -> None:
+        self._folder = folder
+        self._stub = stub
+
+    def make(self) -> Sink:
+        settings, factory = SINKS["webhook"]
+        url = f"http://127.0.0.1:{self._stub.port}/"
+        return factory("webhook", settings.model_validate({"url": url}), SinkContext(self._folder))
+
+    def received(self) -> Sequence[dict[str, Any]]:
+        return self._stub.documents
+
+
+class OpenSearchBench:
+    once = True
+
+    def __init__(self, folder: Path, stub: OpenSearchStub) -> None:
+        self._folder = folder
+        self._stub = stub
+
+    def make(self) -> Sink:
+        settings, factory = SINKS["opensearch"]
+        context = SinkContext(self._folder, StandingClock())
+        return factory("opensearch", settings.model_validate({"url": self._stub.url}), context)
+
+    def received(self) -> Sequence[dict[str, Any]]:
+        return sorted(self._stub.documents("vedette-alerts-*"), key=lambda found: found["unmapped"]["opened_ns"])
+
+
+@pytest.fixture
+def opensearch(tmp_path: Path) -> Iterator[SinkBench]:
+    with OpenSearchStub() as stub:
+        yield OpenSearchBench(tmp_path, stub)
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> SinkBench:
     return StoreBench(tmp_path)
@@ -63,17 +104,27 @@ def stdout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SinkBenc
         monkeypatch.undo()
 
 
+@pytest.fixture
+async def webhook(tmp_path: Path) -> AsyncIterator[SinkBench]:
+    async with WebhookStub() as stub:
+        yield WebhookBench(tmp_path, stub)
+
+
+@pytest.fixture
+def bench(kind: str, request: pytest.FixtureRequest) -> SinkBench:
+    found: SinkBench = request.getfixturevalue(kind)
+    return found
+
+
 @pytest.mark.parametrize("check", CONTRACT.values(), ids=CONTRACT.keys())
 @pytest.mark.parametrize("kind", SINKS)
-async def test_contract(
-    kind: str, check: Callable[[SinkBench], Awaitable[None]], request: pytest.FixtureRequest
-) -> None:
-    await check(request.getfixturevalue(kind))
+async def test_contract(kind: str, check: Callable[[SinkBench], Awaitable[None]], bench: SinkBench) -> None:
+    await check(bench)
 
 
 @pytest.mark.parametrize("kind", SINKS)
 def test_settings_have_defaults_descriptions_and_no_unknown_keys(kind: str) -> None:
     settings, _ = SINKS[kind]
-    assert settings() == settings.model_validate({})
     assert settings.model_config.get("extra") == "forbid"
-    assert all(field.description and "Default:" in field.description for field in settings.model_fields.values())
+    for name, field in settings.model_fields.items():
+        assert ("Required." if field.is_required() else "Default:") in (field.description or ""), name
