@@ -15,6 +15,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from sinks.opensearch import OpenSearchSettings, OpenSearchSink
+from sinks.rt import RtSettings, RtSink
 from sinks.stdout import StdoutSettings, StdoutSink
 from sinks.store import StoreSettings, StoreSink
 from sinks.webhook import WebhookSettings, WebhookSink
@@ -29,6 +30,7 @@ sink opens nothing and never fails."""
 
 SINKS: Final[dict[str, tuple[type[BaseModel], SinkFactory]]] = {
     "opensearch": (OpenSearchSettings, OpenSearchSink),
+    "rt": (RtSettings, RtSink),
     "stdout": (StdoutSettings, StdoutSink),
     "store": (StoreSettings, StoreSink),
     "webhook": (WebhookSettings, WebhookSink),
