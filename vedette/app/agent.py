@@ -18,13 +18,20 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+import msgspec
 from prometheus_client import Counter
 
 from collector.decoders import DECODERS
 from vedette.app.metrics.families import Live
 from vedette.app.metrics.server import MetricsServer
 from vedette.app.wiring import build_deliveries, build_sources, read_rules
-from vedette.journal.sqlite import DataFolder, SqliteCoreLog, SqliteIntakeLog, SqliteIntakeReader
+from vedette.journal.sqlite import (
+    DataFolder,
+    SqliteCoreLog,
+    SqliteEventReader,
+    SqliteIntakeLog,
+    SqliteIntakeReader,
+)
 from vedette.pipeline import control_record
 from vedette.pipeline.control import ControlServer
 from vedette.pipeline.control_record import ControlRecord
@@ -33,11 +40,12 @@ from vedette.pipeline.deliver import DeliverRole
 from vedette.pipeline.detect import DetectRole
 from vedette.pipeline.detector import Detector
 from vedette.pipeline.intake import IntakeRole
+from vedette.pipeline.replay import Replay, ReplayRequest
 from vedette.pipeline.rulesets import compile_rules, encode_rules, hash_of
 from vedette.pipeline.tail import Tail
 from vedette.runtime.clock import SystemClock
 from vedette.runtime.telemetry import OperationalEvent
-from vedette.schema.errors import TransientError, VedetteError
+from vedette.schema.errors import ConfigError, TransientError, VedetteError
 from vedette.schema.settings import encode_settings
 
 if TYPE_CHECKING:
@@ -157,6 +165,8 @@ class Agent:
             config, folder, self._core, SystemClock(), self._decoders, end_seq=self._reader.last_seq()
         )
         self._deliver = DeliverRole(deliveries, self._detect.committed)
+        reader = SqliteEventReader(folder.intake)
+        self._replay = Replay(self._core, reader, self._intake, self._deliver, SystemClock())
         self._sources = build_sources(config, self._intake, self._decoders)
         self._first_controls = [
             *(
@@ -179,7 +189,8 @@ class Agent:
 
     async def _run_roles(self, on_ready: Callable[[list[str]], None] | None) -> None:
         control = ControlServer(
-            self._folder.control_socket, {"status": self._status, "reload": self._reload, "stop": self._stop_asked}
+            self._folder.control_socket,
+            {"status": self._status, "reload": self._reload, "stop": self._stop_asked, "replay": self._replay_asked},
         )
         async with asyncio.TaskGroup() as roles:
             intake = roles.create_task(self._intake.run(), name="intake")
@@ -194,6 +205,7 @@ class Agent:
                 await self._wait(started)
             finally:
                 await self._shut_down(control, intake, detect, deliver)
+        await self._replay.close()
         await self._core.close()
         self._reader.close()
         self._log.close()
@@ -319,6 +331,13 @@ class Agent:
             raise
         RulesReloaded(len(engine.rules), changed).emit()
         return {"rules": len(engine.rules), "changed": changed}
+
+    async def _replay_asked(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            asked = msgspec.convert(request, ReplayRequest)
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"not a request to replay dead letters: {error}") from error
+        return (await self._replay.replay(asked.records, asked.deliveries, again=asked.again))._asdict()
 
     async def _stop_asked(self, _: Mapping[str, Any]) -> dict[str, Any]:
         self._stop.set()

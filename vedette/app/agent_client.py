@@ -29,9 +29,9 @@ def ask(config: Path | None, data_dir: Path | None, operation: str) -> dict[str,
     return ask_in(find_folder(config, data_dir), operation)
 
 
-def ask_in(folder: DataFolder, operation: str) -> dict[str, Any]:
+def ask_in(folder: DataFolder, operation: str, **arguments: Any) -> dict[str, Any]:
     """Ask the agent on a data folder that was found already; see `ask`."""
-    answer = dict(request(folder.control_socket, {"op": operation}))
+    answer = dict(request(folder.control_socket, {"op": operation, **arguments}))
     if answer.pop("ok", False):
         return answer
     message = str(answer.get("error", "the agent refused without a reason"))

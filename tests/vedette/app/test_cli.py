@@ -21,7 +21,7 @@ from .conftest import Outcome
 
 Call = Callable[..., Outcome]
 DOCS = Path(__file__).parents[3] / "docs" / "cli.md"
-GROUPS = {"alerts": ["list", "show"], "rules": ["list"], "dead-letters": ["list", "show"]} | {
+GROUPS = {"alerts": ["list", "show"], "rules": ["list"], "dead-letters": ["list", "show", "replay"]} | {
     "config": ["check", "show", "schema"]
 }
 LEAVES = [[name] for name in COMMANDS if name not in GROUPS] + [
@@ -86,7 +86,7 @@ def test_help_imports_nothing_heavy(words: list[str]) -> None:
         (["--nope"], 'Unknown command "--nope"'),
         (["ledger", "--recomptue"], "Unknown option: --recomptue. Did you mean --recompute?"),
         (["alerts", "show"], "ID requires an argument"),
-        (["dead-letters", "show", "x"], 'unable to convert "x" into int'),
+        (["dead-letters", "list", "--limit", "x"], 'unable to convert "x" into int'),
         (["alerts", "list", "--min-level", "hihg"], 'Did you mean "high"?'),
     ],
     ids=lambda value: title(value) if isinstance(value, list) else "",

@@ -179,7 +179,7 @@ def test_dead_letters_are_listed_without_their_poison(journal: Journal, vedette:
     assert done.status == 0
     assert "\x1b" not in done.out
     assert done.out.splitlines()[1].split() == [
-        "1",
+        "r1",
         "1970-01-01T00:00:00.000000Z",
         *["falco", "falco", "detect", "no", "JSON"],
     ]
@@ -197,14 +197,14 @@ def test_a_dead_letter_is_shown_harmless_or_as_it_was(journal: Journal, vedette:
 def test_a_dead_letter_that_is_not_there_is_a_wrong_call(journal: Journal, vedette: Call) -> None:
     done = vedette("dead-letters", "show", "9", "--data-dir", journal.folder.path)
     assert done.status == 2
-    assert "there is no dead letter 9" in done.err
+    assert "there is no dead letter r9" in done.err
 
 
 def test_dead_letters_are_chosen_by_source_and_number(journal: Journal, vedette: Call) -> None:
     journal.receive("falco", *"abcd")
     journal.detect(4, {"falco": DetectCount(0, 0, 4)}, bad=("1", "2", "3", "4"))
     place = ("--data-dir", journal.folder.path, "--format", "json")
-    assert [letter["id"] for letter in vedette("dead-letters", "list", "--limit", "2", *place).lines] == [3, 4]
+    assert [letter["id"] for letter in vedette("dead-letters", "list", "--limit", "2", *place).lines] == ["r3", "r4"]
     assert vedette("dead-letters", "list", "--source", "audit", *place).out == ""
 
 
