@@ -43,9 +43,15 @@ class Peer:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
+        self._unread = b""
 
     async def read(self) -> bytes:
-        return await self.reader.read(READ_BYTES)
+        content, self._unread = self._unread, b""
+        return content or await self.reader.read(READ_BYTES)
+
+    def unread(self, content: bytes) -> None:
+        """Let the next `read` return it again."""
+        self._unread = content
 
     async def write(self, content: bytes) -> None:
         self.writer.write(content)
@@ -235,6 +241,26 @@ def apply_then(end: Behaviour) -> Behaviour:
             await _end(sending)
             upstream.abort()
         await end(client, proxy)
+
+    return behave
+
+
+def on(marker: bytes, behaviour: Behaviour) -> Behaviour:
+    """Relay until the client sends `marker`, such as the path of one kind of request; then go on with `behaviour`."""
+
+    async def behave(client: Peer, proxy: FaultProxy) -> None:
+        upstream = await proxy.dial()
+        answering = asyncio.ensure_future(_pump(upstream, client))
+        try:
+            while marker not in (content := await client.read()):
+                if not content:
+                    return
+                await upstream.write(content)
+            client.unread(content)
+        finally:
+            await _end(answering)
+            upstream.abort()
+        await behaviour(client, proxy)
 
     return behave
 

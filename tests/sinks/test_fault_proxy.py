@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import AsyncIterator
 
@@ -20,6 +21,7 @@ from .fault_proxy import (
     drip,
     flood,
     hang,
+    on,
     passing,
     refuse,
     reset,
@@ -33,10 +35,13 @@ ASKED: list[bytes] = []
 
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """A destination that notes each request of three bytes, and says 201."""
-    ASKED.append((await reader.readuntil(b"\r\n\r\n"))[:4] + await reader.readexactly(3))
-    writer.write(response(201, body=b"done"))
-    await writer.drain()
-    writer.close()
+    try:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            ASKED.append((await reader.readuntil(b"\r\n\r\n"))[:4] + await reader.readexactly(3))
+            writer.write(response(201, body=b"done"))
+            await writer.drain()
+    finally:
+        writer.close()
 
 
 @pytest.fixture
@@ -87,6 +92,20 @@ async def test_tls(ended: bool) -> None:
             await proxy.switch(answer(b"HTTP/1.1 200 OK\r\n\r\nmade up"))
             assert (await client.post(url, content=b"abc")).content == b"made up"
     assert ASKED == [b"POSTabc"]
+
+
+@pytest.mark.parametrize(("marker", "asked"), [(b"POST /", []), (b"PUT /", [b"POSTabc"])], ids=["meant", "another"])
+async def test_one_kind_of_request(proxy: FaultProxy, marker: bytes, asked: list[bytes]) -> None:
+    await proxy.switch(on(marker, status(500)))
+    reply = await ask(proxy)
+    assert (reply.status_code, ASKED) == (201 if asked else 500, asked)
+    await proxy.switch(on(marker, apply_then(reset)))
+    if asked:
+        assert (await ask(proxy)).content == b"done"
+    else:
+        with pytest.raises(httpx.TransportError):
+            await ask(proxy)
+    assert ASKED[len(asked) :] == [b"POSTabc"]
 
 
 @pytest.mark.parametrize("behaviour", [hang, drip(0.001), flood], ids=["hang", "drip", "flood"])
