@@ -18,6 +18,7 @@ from prometheus_client.metrics_core import (
 )
 
 from vedette.app.metrics.reading import NOTHING_RECEIVED
+from vedette.pipeline.stretch import LATENCY_BUCKETS_S
 from vedette.schema.limits import SECOND_NS
 from vedette.schema.text import safe_text
 
@@ -218,20 +219,9 @@ def _latency(reading: Reading) -> Metric:
         "From the arrival of the record that made an alert revision (or of the event) to its delivery.",
         labels=("sink",),
     )
-    counts: dict[str, dict[float, int]] = {}
-    for (metric, sink, *bound), count in reading.tallies.items():
-        if metric == "delivery_latency_bucket":
-            counts.setdefault(sink, {})[float(bound[0])] = count
-    for sink, buckets in sorted(counts.items()):
-        bounds = sorted({*buckets, float("inf")})
-        cumulative = accumulate(buckets.get(bound, 0) for bound in bounds)
+    bounds = [*(f"{bound_s:g}" for bound_s in LATENCY_BUCKETS_S), "+Inf"]
+    for sink in reading.deliveries:
+        counts = (reading.tallies.get(("delivery_latency_bucket", sink, bound), 0) for bound in bounds)
         sum_s = reading.tallies.get(("delivery_latency_ms_sum", sink), 0) / 1000
-        family.add_metric(
-            (sink,), [(_bound(bound), total) for bound, total in zip(bounds, cumulative, strict=True)], sum_s
-        )
+        family.add_metric((sink,), list(zip(bounds, accumulate(counts), strict=True)), sum_s)
     return family
-
-
-def _bound(bound_s: float) -> str:
-    """A bucket's upper bound as Prometheus writes it."""
-    return "+Inf" if bound_s == float("inf") else str(float(bound_s))

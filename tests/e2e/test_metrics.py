@@ -1,0 +1,199 @@
+"""The metrics of a real agent: the ledger's numbers, also after a kill, and no series that an attacker makes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
+from vedette.app.ledger import read_ledger
+
+from .agent import POLL_S, Agent, audit_event, event_list, falco_alert, post
+
+HOSTILE = '"}\n\\ \x1b[2J\u202e vedette_up{x="'
+
+
+def metrics_url(agent: Agent) -> str:
+    (urls,) = [line["urls"] for line in agent.logged() if line["message"] == "Taking scrapes"][-1:]
+    url: str = urls[0]
+    return url
+
+
+async def scrape(agent: Agent) -> list[Sample]:
+    """All series, as soon as the page (good for a second) shows what the journal holds."""
+    done = sum(source.processed + source.dead_lettered for source in read_ledger(agent.data).sources)
+    async with httpx.AsyncClient(trust_env=False, verify=False) as client:
+        while True:
+            found = parsed((await client.get(metrics_url(agent))).text)
+            if total(found) >= done:
+                return found
+            await asyncio.sleep(POLL_S)
+
+
+def parsed(page: str) -> list[Sample]:
+    return [sample for family in text_string_to_metric_families(page) for sample in family.samples]
+
+
+def total(samples: Sequence[Sample]) -> float:
+    done = ("vedette_records_processed_total", "vedette_records_dead_lettered_total")
+    return sum(sample.value for sample in samples if sample.name in done)
+
+
+def series(samples: Sequence[Sample]) -> set[tuple[str, tuple[tuple[str, str], ...]]]:
+    return {(sample.name, tuple(sorted(sample.labels.items()))) for sample in samples}
+
+
+def counted(samples: Sequence[Sample], prefix: str, label: str) -> dict[str, dict[str, float]]:
+    """Values below a prefix, by a label's value and the rest of the name, as the ledger has them."""
+    found: dict[str, dict[str, float]] = {}
+    for sample in samples:
+        if sample.name.startswith(prefix) and set(sample.labels) == {label} and "seconds" not in sample.name:
+            name = sample.name.removeprefix(prefix).removesuffix("_total")
+            found.setdefault(sample.labels[label], {})[name] = sample.value
+    return found
+
+
+def ledger(agent: Agent) -> dict[str, Any]:
+    (found,) = agent.run("ledger", "--format", "json").lines
+    return found
+
+
+def assert_equal(samples: Sequence[Sample], accounts: dict[str, Any]) -> None:
+    assert accounts["balanced"]
+    beside = {"source", "delivery", "missing", "losses", "log"}
+    for kind, prefix, label in (
+        ("sources", "vedette_records_", "source"),
+        ("deliveries", "vedette_deliveries_", "sink"),
+    ):
+        key = "source" if kind == "sources" else "delivery"
+        expected = {row[key]: {name: row[name] for name in row.keys() - beside} for row in accounts[kind]}
+        assert {
+            name: values for name, values in counted(samples, prefix, label).items() if name in expected
+        } == expected
+
+
+async def send(agent: Agent, number: int) -> None:
+    audits = [json.dumps(audit_event(f"{number}-{item}")).encode() for item in range(20)]
+    assert (await post(agent.audit, "/k8s-audit", event_list(audits))).accepted
+    for item in range(5):
+        body = json.dumps(falco_alert(f"{number}-{item}")).encode()
+        assert (await post(agent.falco, "/", body)).accepted
+    assert (await post(agent.falco, "/", body)).accepted, "again: a duplicate"
+    assert (await post(agent.falco, "/", b"no JSON %d" % number)).status < 500
+
+
+@pytest.mark.timeout(120)
+async def test_it_shows_the_ledger_and_goes_on_after_a_kill(tmp_path: Path) -> None:
+    agent = Agent(tmp_path)
+    await agent.start()
+    await send(agent, 1)
+    await agent.settled()
+    before = await scrape(agent)
+    assert_equal(before, ledger(agent))
+    agent.kill()
+    await agent.start()
+    assert_equal(await scrape(agent), ledger(agent))
+    assert totals(await scrape(agent)) == totals(before), "replay counts nothing twice"
+    await send(agent, 2)
+    await agent.settled()
+    after = await scrape(agent)
+    assert_equal(after, ledger(agent))
+    assert all(after_value >= before_value for after_value, before_value in paired(totals(after), totals(before)))
+    opened = sum(sample.value for sample in after if sample.name == "vedette_alerts_opened_total")
+    assert opened == len(agent.alerts())
+    assert agent.end() == 0
+
+
+def totals(samples: Sequence[Sample]) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    """What detection committed; deliveries go on by themselves, because alerts are revised as time goes by."""
+    prefixes = ("vedette_records_", "vedette_alerts_opened", "vedette_findings")
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for sample in samples
+        if sample.name.startswith(prefixes) and sample.name.endswith("_total")
+    }
+
+
+def paired(after: dict[Any, float], before: dict[Any, float]) -> list[tuple[float, float]]:
+    return [(after[key], value) for key, value in before.items()]
+
+
+@pytest.mark.timeout(300)
+async def test_ten_thousand_hostile_events_make_no_series_of_their_own(tmp_path: Path) -> None:
+    agent = Agent(tmp_path)
+    await agent.start()
+    levels = ("Emergency", "Error", "Warning", "Notice", "Informational", "Debug")
+    for level in levels:
+        alert = falco_alert("one of each level", rule=level, priority=level)
+        assert (await post(agent.falco, "/", json.dumps(alert).encode())).accepted
+    await send(agent, 1)
+    assert (await post(agent.falco, "/nowhere", b"{}")).status == 404
+    assert (await post(agent.falco, "/intake/nothing", b"{}")).status == 404
+    await agent.settled()
+    while "unknown_path" not in outcomes(before := await scrape(agent)):  # noqa: ASYNC110 - reported once a second
+        await asyncio.sleep(POLL_S)
+
+    for batch in range(10):
+        alerts = [
+            falco_alert(
+                f"{batch} {item} {HOSTILE}",
+                rule=f"rule {batch} {item} {HOSTILE}",
+                source=f"source {item} {HOSTILE}",
+                priority=levels[item % len(levels)],
+                hostname=f"node {item}{HOSTILE}",
+                tags=[f"tag {item}{HOSTILE}"],
+                output_fields={f"field {item}{HOSTILE}": HOSTILE, "user.name": f"{HOSTILE}{item}"},
+            )
+            for item in range(900)
+        ]
+        assert (await post(agent.falco, "/intake/falco", json.dumps(alerts).encode())).accepted
+        audits = [
+            audit_event(f"{HOSTILE} {batch} {item}", user={"username": f"{item}{HOSTILE}"}, verb="create")
+            for item in range(100)
+        ]
+        body = event_list([json.dumps(event).encode() for event in audits])
+        assert (await post(agent.audit, "/k8s-audit", body)).accepted
+        for path in (f"/intake/{batch}", f"/path{batch}", f"/intake/falco%22{batch}"):
+            assert (await post(agent.falco, path, b"{}")).status == 404
+    await agent.settled()
+    after = series(await scrape(agent))
+    sources, sinks, rules = 2, 1, 3
+    budget = 50 * sources + 35 * sinks + rules + sources * (rules + 1) + sources * (rules + 5) + 80
+    assert after - series(before) == set()
+    assert len([name for name, _ in after if name.startswith("vedette_")]) <= budget
+    assert agent.end() == 0
+
+
+def outcomes(samples: Sequence[Sample]) -> set[str]:
+    return {
+        s.labels["outcome"]
+        for s in samples
+        if s.name == "vedette_http_requests_total" and s.labels["source"] == "falco"
+    }
+
+
+async def test_a_port_that_is_taken_ends_the_start(tmp_path: Path) -> None:
+    first, second = Agent(tmp_path), None
+    await first.start()
+    taken = metrics_url(first).removeprefix("http://").removesuffix("/metrics")
+    (tmp_path / "second").mkdir()
+    second = Agent(tmp_path / "second", metrics={"listen": taken})
+    told = second.run("run")
+    assert told.status == 2
+    assert f"metrics.listen: cannot listen on {taken}" in told.err
+    assert first.end() == 0
+
+
+async def test_it_can_be_switched_off(tmp_path: Path) -> None:
+    agent = Agent(tmp_path, metrics={"listen": ""})
+    await agent.start()
+    assert json.loads(agent.run("status", "--format", "json").out)["metrics"] == []
+    assert not [line for line in agent.logged() if line["message"] == "Taking scrapes"]
+    assert agent.end() == 0
