@@ -6,7 +6,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from detectors.engine import DEDUP_CHARS_MAX, dedup_text
-from detectors.fields import Getter, getter
+from detectors.fields import Getter, getter, top_keys
 from vedette.schema.finding import Clause, Match
 
 if TYPE_CHECKING:
@@ -27,15 +27,18 @@ def _explained(rule: RuleInfo) -> tuple[Clause, ...]:
 def _dedup_values(rule: RuleInfo, event: Event) -> tuple[str, ...]:
     doc = event.doc
     values: list[str] = []
-    for name, get in _getters(rule.dedup_by or event.decoder.dedup_by):
+    for name, shorter, get in _getters(rule.dedup_by or event.decoder.dedup_by):
         plain = doc.get(name)
         if type(plain) is str and len(plain) <= DEDUP_CHARS_MAX:  # the usual case: a short string under its own name
             values.append(plain)
+        elif plain is None and shorter.isdisjoint(doc):  # or nothing at all
+            values.append("")
         else:
             values.append(dedup_text(get(doc)))
     return tuple(values)
 
 
 @lru_cache(maxsize=64)
-def _getters(names: tuple[str, ...]) -> tuple[tuple[str, Getter], ...]:
-    return tuple((name, getter(name)) for name in names)
+def _getters(names: tuple[str, ...]) -> tuple[tuple[str, frozenset[str], Getter], ...]:
+    """Return for each name the keys of objects that it may also stand in, and how to read it."""
+    return tuple((name, frozenset(top_keys(name)[:-1]), getter(name)) for name in names)

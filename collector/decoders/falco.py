@@ -10,7 +10,6 @@ strings or numbers; alerts of `source: internal` speak of Falco's own health.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Any, Final
 
 from collector.decoders._common.falco_facts import facts_of
@@ -143,12 +142,12 @@ class Falco:
         if _is_internal(head):
             return None
         rule, priority, tags = head.get("rule"), head.get("priority"), items(head.get("tags"))
+        key = (rule, priority, *tags)
         try:
-            if len(f"{rule}{priority}{''.join(tags)}") <= _REMEMBERED_CHARS_MAX:
-                return _rule_info(rule, priority, tuple(tags))
-        except TypeError:  # a tag that is no string, a priority that can't be hashed
-            pass
-        return _describe(rule, priority, tags)
+            known = _described.get(key)
+        except TypeError:  # something that can't be hashed
+            return _describe(rule, priority, tags)
+        return _remember(key, _describe(rule, priority, tags)) if known is None else known
 
 
 def _is_internal(head: Document) -> bool:
@@ -170,6 +169,13 @@ def _describe(rule: Any, priority: Any, tags: list[Any]) -> RuleInfo:
     )
 
 
-@lru_cache(maxsize=_RULES_REMEMBERED)
-def _rule_info(rule: Any, priority: Any, tags: tuple[Any, ...]) -> RuleInfo:
-    return _describe(rule, priority, list(tags))
+_described: Final[dict[tuple[Any, ...], RuleInfo]] = {}
+
+
+def _remember(key: tuple[Any, ...], info: RuleInfo) -> RuleInfo:
+    """Keep a description for the next alert of the rule; begin anew when there are too many."""
+    if all(isinstance(part, str) for part in key) and sum(map(len, key)) <= _REMEMBERED_CHARS_MAX:
+        if len(_described) >= _RULES_REMEMBERED:
+            _described.clear()
+        _described[key] = info
+    return info

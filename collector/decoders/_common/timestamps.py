@@ -20,7 +20,8 @@ _FORM: Final = re.compile(
     r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:)(\d\d)(?:[.,](\d+))?(?:[Zz]|([+-])(\d\d):?(\d\d))?",
     re.ASCII,
 )
-_MICROSECONDS_LENGTH: Final = len("2026-11-21T10:11:12.123456Z")
+_FRACTION_NS: Final = {len("2026-11-21T10:11:12.123456Z"): 1_000, len("2026-11-21T10:11:12.123456789Z"): 1}
+"""What the last digit is worth in the forms of Kubernetes and of Falco, by their length."""
 _CHARS_MAX: Final = 64
 
 
@@ -32,11 +33,12 @@ def rfc3339_ns(value: object) -> int:
     """
     if not isinstance(value, str):
         return 0
-    if len(value) == _MICROSECONDS_LENGTH and value[26] == "Z" and value[19] == ".":  # Kubernetes' form
-        digits = value[17:19] + value[20:26]
+    digit_ns = _FRACTION_NS.get(len(value))
+    if digit_ns is not None and value[-1] == "Z" and value[19] == ".":
+        digits = value[17:19] + value[20:-1]
         minute_ns = _minute_ns(value[:17])
         if minute_ns is not None and digits.isascii() and digits.isdigit():
-            return _clamped(minute_ns + int(digits) * 1_000)
+            return _clamped(minute_ns + int(digits) * digit_ns)
     return _any_form_ns(value)
 
 
