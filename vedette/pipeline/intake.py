@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 from prometheus_client import Counter
 
 from vedette.pipeline.control_record import ControlRecord, encode_control
-from vedette.runtime.parcel import Parcel, Receipt
+from vedette.runtime.parcel import Parcel, Position, Receipt
 from vedette.runtime.telemetry import OperationalEvent
 from vedette.schema.errors import TransientError
 from vedette.schema.limits import (
@@ -225,10 +225,14 @@ class IntakeRole:
             raise
         self._tail.push(appended.chunks)
         self._deadlines.clear()
+        told = Receipt(0, 0)
         for parcel, receipt in zip(group, appended.receipts, strict=True):
+            if receipt != told:  # requests of one record each get the same, most of them
+                told = Receipt(*receipt)
             self._bytes -= parcel.size_bytes
-            self._moved(parcel)
-            parcel.settle(Receipt(*receipt))
+            if parcel.position is not None:
+                self._moved(parcel.source, parcel.position)
+            parcel.settle(told)
         if self._log.shortened > self._shortened:
             DuplicatesForgotten(self._log.shortened - self._shortened).emit()
             self._shortened = self._log.shortened
@@ -236,10 +240,9 @@ class IntakeRole:
     async def _in_thread(self, append: Callable[[], Appended]) -> Appended:
         return await asyncio.get_running_loop().run_in_executor(self._thread, append)
 
-    def _moved(self, parcel: Parcel) -> None:
-        if parcel.position is not None:
-            partition, value = parcel.position
-            self._positions.setdefault(parcel.source, {})[partition] = value
+    def _moved(self, source: str, position: Position) -> None:
+        partition, value = position
+        self._positions.setdefault(source, {})[partition] = value
 
     def _take_group(self) -> list[Parcel]:
         group: list[Parcel] = []
