@@ -41,6 +41,9 @@ SLICE_ITEMS = 32
 """Records between two looks at the clock."""
 READ_RETRY_S = 1.0
 """Pause before an intake log that could not be read is tried again."""
+COMMIT_LINGER_S = 2 * LINGER_S
+"""Pause between batches of records that come one by one but often. Twice that of intake, whose clients wait for each
+commit: so one commit of detection covers two of intake's."""
 COMMIT_ALERTS_MAX = 1_000
 """Revisions in one commit, about: bounds the transaction of a batch where everything alerts."""
 
@@ -178,7 +181,7 @@ class DetectRole:
             if chunks:
                 await self._process(chunks)
                 if LINGER_ITEMS_MIN <= chunks[-1].last_seq - chunks[0].seq < LINGER_ITEMS_MAX:
-                    await asyncio.sleep(LINGER_S)
+                    await asyncio.sleep(COMMIT_LINGER_S)
             await self._checkpointer.step(self.seq, self._effects.digest, self.arrival_ns)
         await self._checkpointer.complete(self.seq, self._effects.digest)
 
