@@ -107,7 +107,7 @@ def outcomes(sent: Sequence[Line], body: bytes) -> list[Outcome]:
 
 _UNSAID: Final = TransientError("the server's answer does not say what became of a document. It is sent again")
 
-_WAIT: Final = {
+WAIT: Final = {
     "cluster_block_exception": "Free the server's disk, or take the block off the index",
     "index_closed_exception": "Open the index",
     "index_not_found_exception": "Allow the indices of docs/sinks/opensearch.md in action.auto_create_index",
@@ -126,9 +126,9 @@ def _outcome(result: _Result) -> Outcome:
         return None
     kind, reason = _said(result.error)
     text = f"the server answered {result.status} ({reason})"
-    if kind in _WAIT:
+    if kind in WAIT:
         return TransientError(
-            f"{text}. {_WAIT[kind]}; nothing is lost, it is tried again", retry_after_s=OPERATOR_RETRY_S
+            f"{text}. {WAIT[kind]}; nothing is lost, it is tried again", retry_after_s=OPERATOR_RETRY_S
         )
     if result.status in _REFUSED:
         return PermanentError(f"{text}. Compare the index's mapping with the template of docs/sinks/opensearch.md")

@@ -14,7 +14,7 @@ import orjson
 from opensearchpy import AsyncOpenSearch
 from opensearchpy.serializer import Serializer
 
-from sinks.opensearch.bulk import OPERATOR_RETRY_S, REASON_CHARS_MAX
+from sinks.opensearch.bulk import OPERATOR_RETRY_S, REASON_CHARS_MAX, WAIT
 from sinks.opensearch.connection import Answer, BoundedConnection
 from sinks.opensearch.settings import read_password, split_url, tls_context
 from vedette.schema.errors import TransientError
@@ -107,10 +107,11 @@ class Client:
 
     def refused(self, answer: Answer, doing: str, remedy: str = "") -> TransientError:
         """Say that a whole request was refused, and what to do; `remedy` where the status alone does not tell."""
-        text = f"{self._urls} answered {answer.status} to {doing}: {words(answer)}"
+        kind, said = words(answer)
+        text = f"{self._urls} answered {answer.status} to {doing}: {said}"
         pause_s = _retry_after_s(answer.retry_after, self._clock.now_ns())
         if answer.status < _SERVER_ERROR and answer.status != _TOO_MANY_REQUESTS:
-            remedy = remedy or REMEDIES.get(answer.status, "")
+            remedy = remedy or remedy_for(answer.status, kind)
             pause_s = max(pause_s, OPERATOR_RETRY_S)
         return TransientError(f"{text}. {remedy}" if remedy else text, retry_after_s=pause_s)
 
@@ -126,13 +127,12 @@ class Client:
 
 OK: Final = 200
 UNAUTHORIZED: Final = 401
-FORBIDDEN: Final = 403
 NOT_FOUND: Final = 404
 _TOO_MANY_REQUESTS: Final = 429
 _SERVER_ERROR: Final = 500
-REMEDIES: Final = {
-    401: "Correct username and password; nothing is lost, alerts wait",
-    403: "Give the role of Vedette's user the permissions of docs/sinks/opensearch.md; nothing is lost, alerts wait",
+_REMEDIES: Final = {
+    401: "Correct username and password",
+    403: "Give the role of Vedette's user the permissions of docs/sinks/opensearch.md",
     404: "Name the address of the OpenSearch itself, with the path of its proxy if it has one",
     **dict.fromkeys((301, 302, 303, 307, 308), "Name the address that it redirects to"),
 }
@@ -150,16 +150,21 @@ class _Refusal(msgspec.Struct):
 _REFUSAL: Final = msgspec.json.Decoder(_Refusal)
 
 
-def words(answer: Answer) -> str:
-    """A server's own words, made safe."""
+def words(answer: Answer) -> tuple[str, str]:
+    """The type of the error in an answer, "" if it names none, and the server's own words, made safe."""
     try:
         error = _REFUSAL.decode(answer.body).error
     except (msgspec.MsgspecError, UnicodeDecodeError):
         error = ""
     if isinstance(error, _Cause):
-        error = f"{error.type}: {error.reason}"
+        return error.type, safe_text(f"{error.type}: {error.reason}", REASON_CHARS_MAX)
     text = error or answer.body[: 4 * REASON_CHARS_MAX].decode("utf-8", "replace").strip()
-    return safe_text(text or "nothing more", REASON_CHARS_MAX)
+    return "", safe_text(text or "nothing more", REASON_CHARS_MAX)
+
+
+def remedy_for(status: int, kind: str) -> str:
+    """What to do about a refusal by its type, or else by its status; "" if that is not known."""
+    return WAIT.get(kind) or _REMEDIES.get(status, "")
 
 
 def _retry_after_s(header: str, now_ns: int) -> float:

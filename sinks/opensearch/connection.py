@@ -7,6 +7,7 @@ server's `Warning` headers into Python warnings, and compresses at gzip's slowes
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
 import io
 import ssl
@@ -50,7 +51,8 @@ class BoundedConnection(AsyncConnection):
         super().__init__(**kwargs)
         self.headers.pop("accept-encoding", None)  # answers are small, and a packed one may unpack to anything
         self._timeout_s = timeout
-        self._auth = aiohttp.BasicAuth(*http_auth, encoding="utf-8") if http_auth else None
+        if http_auth:
+            self.headers["authorization"] = "Basic " + base64.b64encode(":".join(http_auth).encode()).decode()
         self._ssl_context = ssl_context
         self._session: aiohttp.ClientSession | None = None
 
@@ -112,7 +114,6 @@ class BoundedConnection(AsyncConnection):
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                auth=self._auth,
                 connector=aiohttp.TCPConnector(limit=_CONNECTIONS_MAX, ssl=self._ssl_context or True),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 skip_auto_headers=("accept", "accept-encoding"),

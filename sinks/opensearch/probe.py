@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from sinks.opensearch import bulk
-from sinks.opensearch.client import FORBIDDEN, NOT_FOUND, OK, REMEDIES, UNAUTHORIZED, Client, words
+from sinks.opensearch.client import NOT_FOUND, OK, UNAUTHORIZED, Client, remedy_for, words
 from sinks.opensearch.templates import LOGS, Standing, standing, template
 from vedette.runtime.check import Check
 from vedette.schema.errors import ConfigError, TransientError
@@ -52,6 +52,8 @@ async def probe(name: str, settings: OpenSearchSettings, context: SinkContext) -
         probing.say("read the files that the settings name", str(error), "correct the settings or the files")
     except TransientError as error:
         probing.say("go on trying", str(error), "look at the server, and try again")
+    except ValueError as error:  # what answers is no OpenSearch after all
+        probing.say("go on trying", f"an answer can't be read ({safe_text(str(error))})", "look at what stands there")
     except TimeoutError:
         probing.say("go on trying", f"the time was up after {PROBE_S:g} s", "look at the server and the network")
     return probing.checks
@@ -102,7 +104,7 @@ class _Probing:
         self.say(reach)
         if self._settings.username:
             login = f"log in at {url} as {safe_text(self._settings.username)}"
-            refused = words(answer) if answer.status == UNAUTHORIZED else ""
+            refused = words(answer)[1] if answer.status == UNAUTHORIZED else ""
             self.say(login, refused, "correct username and password")
         if answer.status != OK:
             if answer.status != UNAUTHORIZED or not self._settings.username:
@@ -176,8 +178,8 @@ class _Probing:
         self.say(f"write to {index}", str(outcome or ""), _PERMISSIONS)
 
     def _refused(self, what: str, answer: Answer) -> None:
-        remedy = _PERMISSIONS if answer.status == FORBIDDEN else REMEDIES.get(answer.status, "look at the server's log")
-        self.say(what, f"the answer is {answer.status}: {words(answer)}", remedy)
+        kind, said = words(answer)
+        self.say(what, f"the answer is {answer.status}: {said}", remedy_for(answer.status, kind) or "look at its log")
 
 
 def _version_problem(body: bytes) -> str:

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from vedette.runtime.sink_context import SinkContext
     from vedette.schema.alert import AlertRevision
 
-_DAY_NS: Final = 24 * 3600 * SECOND_NS
+_DAY_S: Final = 24 * 3600
+_DAY_NS: Final = _DAY_S * SECOND_NS
 _INDICES_KEPT: Final = 64
 """Names of indices that are remembered: some days of late events; more are looked at again."""
 _TOO_LARGE: Final = 413
@@ -63,12 +64,10 @@ class OpenSearchSink:
         Raises:
             TransientError: the server can't be asked, or refuses everything.
         """
-        lines: list[Line] = []
-        for revision in revisions:
-            index = await self._index("alerts", revision.opened_ns)
-            version = f',"version":{revision.version},"version_type":"external"'
-            lines.append(bulk.line("index", index, revision.alert_id, revision.document, version))
-        return await self._write(lines)
+        indices = await self._indices("alerts", [revision.opened_ns for revision in revisions])
+        return await self._write(
+            [_alert_line(index, revision) for index, revision in zip(indices, revisions, strict=True)]
+        )
 
     async def deliver_events(self, events: Sequence[ForwardedEvent]) -> Sequence[Outcome]:
         """Write each event once, under its sequence number and content id.
@@ -76,12 +75,14 @@ class OpenSearchSink:
         Raises:
             TransientError: the server can't be asked, or refuses everything.
         """
-        lines: list[Line] = []
-        for forwarded in events:
-            index = await self._index("events", forwarded.event.record.arrival_ns)
-            document = event_document(forwarded, self._settings.original_bytes_max)
-            lines.append(bulk.line("create", index, event_id(forwarded), document))
-        return await self._write(lines)
+        indices = await self._indices("events", [forwarded.event.record.arrival_ns for forwarded in events])
+        kept = self._settings.original_bytes_max
+        return await self._write(
+            [
+                bulk.line("create", index, event_id(forwarded), event_document(forwarded, kept))
+                for index, forwarded in zip(indices, events, strict=True)
+            ]
+        )
 
     async def stop(self) -> None:
         """Close the connections."""
@@ -125,17 +126,17 @@ class OpenSearchSink:
         half = len(lines) // 2
         return [*await self._send(lines[:half]), *await self._send(lines[half:])]
 
-    async def _index(self, log: str, time_ns: int) -> str:
-        """Name the index of a time, after a look at its template."""
-        key = (log, time_ns // _DAY_NS)
-        index = self._days.get(key)
-        if index is None:
+    async def _indices(self, log: str, times_ns: Sequence[int]) -> list[str]:
+        """Name the index of each time, after a look at the template of those not written to before."""
+        days = [time_ns // _DAY_NS for time_ns in times_ns]
+        new = {day for day in days if (log, day) not in self._days}
+        if new:
             await self._install(log)
-            if len(self._days) >= _INDICES_KEPT:
+            if len(self._days) > _INDICES_KEPT:
                 self._days.clear()
-            day = datetime.fromtimestamp(time_ns // SECOND_NS, UTC)
-            index = self._days[key] = f"{self._settings.index_prefix}-{log}-{day:%Y.%m.%d}"
-        return index
+                new = set(days)
+            self._days |= {(log, day): f"{self._settings.index_prefix}-{log}-{_date(day)}" for day in new}
+        return [self._days[log, day] for day in days]
 
     async def _install(self, log: str) -> None:
         """Install or update a template, unless there is this one or a newer one.
@@ -195,6 +196,16 @@ class OpenSearchSink:
                 raise TransientError(str(error), retry_after_s=OPERATOR_RETRY_S) from error
             self._connected_once = True
         return self._client
+
+
+def _alert_line(index: str, revision: AlertRevision) -> Line:
+    version = f',"version":{revision.version},"version_type":"external"'
+    return bulk.line("index", index, revision.alert_id, revision.document, version)
+
+
+def _date(day: int) -> str:
+    """Say a day since the epoch as indices are named."""
+    return f"{datetime.fromtimestamp(day * _DAY_S, UTC):%Y.%m.%d}"
 
 
 _TEMPLATE_REMEDY: Final = (
