@@ -142,20 +142,19 @@ class FaultProxy:
             self._server = None
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        serving = asyncio.get_running_loop().create_task(self._serve(Peer(reader, writer)))
+        client = Peer(reader, writer)
+        serving = asyncio.get_running_loop().create_task(self._serve(client))
         self._serving.add(serving)
         serving.add_done_callback(self._serving.discard)
+        serving.add_done_callback(lambda _: client.abort())  # here, because a task may be cancelled before it began
 
     async def _serve(self, client: Peer) -> None:
-        try:
-            if self._behaviour is None:  # accepted just before the port closed
-                return
-            self.connections += 1
-            self._came.set()
-            with contextlib.suppress(OSError):
-                await self._behaviour(client, self)
-        finally:
-            client.abort()
+        if self._behaviour is None:  # accepted just before the port closed
+            return
+        self.connections += 1
+        self._came.set()
+        with contextlib.suppress(OSError):
+            await self._behaviour(client, self)
 
     async def _cut(self) -> None:
         serving = list(self._serving)
@@ -238,8 +237,8 @@ def apply_then(end: Behaviour) -> Behaviour:
         try:
             await upstream.read()
         finally:
-            await _end(sending)
             upstream.abort()
+            await _end(sending)
         await end(client, proxy)
 
     return behave
@@ -258,8 +257,8 @@ def on(marker: bytes, behaviour: Behaviour) -> Behaviour:
                 await upstream.write(content)
             client.unread(content)
         finally:
-            await _end(answering)
             upstream.abort()
+            await _end(answering)
         await behaviour(client, proxy)
 
     return behave
@@ -312,8 +311,8 @@ async def _relay(client: Peer, proxy: FaultProxy, delay_s: float) -> None:
             await client.write(content)
         client.write_eof()
     finally:
-        await _end(sending)
         upstream.abort()
+        await _end(sending)
 
 
 async def _pump(source: Peer, target: Peer) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ssl
 from collections.abc import AsyncIterator
 
@@ -25,31 +24,27 @@ from .fault_proxy import (
     passing,
     refuse,
     reset,
-    response,
     slow,
     status,
 )
-
-ASKED: list[bytes] = []
-
-
-async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """A destination that notes each request of three bytes, and says 201."""
-    try:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            ASKED.append((await reader.readuntil(b"\r\n\r\n"))[:4] + await reader.readexactly(3))
-            writer.write(response(201, body=b"done"))
-            await writer.drain()
-    finally:
-        writer.close()
+from .webhook_stub import WebhookStub, kept_open
 
 
 @pytest.fixture
-async def proxy() -> AsyncIterator[FaultProxy]:
-    ASKED.clear()
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server, FaultProxy(server.sockets[0].getsockname()[1]) as proxy:
+async def stub() -> AsyncIterator[WebhookStub]:
+    async with WebhookStub() as stub:
+        stub.answer = lambda _: kept_open(201, b"done")
+        yield stub
+
+
+@pytest.fixture
+async def proxy(stub: WebhookStub) -> AsyncIterator[FaultProxy]:
+    async with FaultProxy(stub.port) as proxy:
         yield proxy
+
+
+def asked(stub: WebhookStub) -> list[bytes]:
+    return [posted.body for posted in stub.requests]
 
 
 async def ask(proxy: FaultProxy, timeout_s: float = 20) -> httpx.Response:
@@ -58,18 +53,18 @@ async def ask(proxy: FaultProxy, timeout_s: float = 20) -> httpx.Response:
 
 
 @pytest.mark.parametrize("behaviour", [passing, slow(0.01)], ids=["passing", "slow"])
-async def test_what_passes_arrives(proxy: FaultProxy, behaviour: Behaviour) -> None:
+async def test_what_passes_arrives(stub: WebhookStub, proxy: FaultProxy, behaviour: Behaviour) -> None:
     await proxy.switch(behaviour)
     reply = await ask(proxy)
-    assert (reply.status_code, reply.content, ASKED) == (201, b"done", [b"POSTabc"])
+    assert (reply.status_code, reply.content, asked(stub)) == (201, b"done", [b"abc"])
 
 
 @pytest.mark.parametrize("end", [hang, reset], ids=["hang", "reset"])
-async def test_applied_but_not_answered(proxy: FaultProxy, end: Behaviour) -> None:
+async def test_applied_but_not_answered(stub: WebhookStub, proxy: FaultProxy, end: Behaviour) -> None:
     await proxy.switch(apply_then(end))
     with pytest.raises((TimeoutError, httpx.TransportError)):
         await ask(proxy, timeout_s=0.5)
-    assert ASKED == [b"POSTabc"]
+    assert asked(stub) == [b"abc"]
 
 
 @pytest.mark.parametrize("ended", [True, False], ids=["ended by the proxy", "passed through"])
@@ -78,52 +73,50 @@ async def test_tls(ended: bool) -> None:
     there, here = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
     authority.issue_cert("localhost", "127.0.0.1").configure_cert(there)
     authority.configure_trust(here)
-    ASKED.clear()
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=there)
     contexts = {"server_tls": there, "upstream_tls": here} if ended else {}
     async with (
-        server,
-        FaultProxy(server.sockets[0].getsockname()[1], **contexts) as proxy,
+        WebhookStub(there) as stub,
+        FaultProxy(stub.port, **contexts) as proxy,
         httpx.AsyncClient(trust_env=False, verify=here) as client,
     ):
         url = f"https://127.0.0.1:{proxy.port}/"
-        assert (await client.post(url, content=b"abc")).content == b"done"
+        assert (await client.post(url, content=b"abc")).content == b'{"ok":true}'
         if ended:
             await proxy.switch(answer(b"HTTP/1.1 200 OK\r\n\r\nmade up"))
             assert (await client.post(url, content=b"abc")).content == b"made up"
-    assert ASKED == [b"POSTabc"]
+    assert asked(stub) == [b"abc"]
 
 
-@pytest.mark.parametrize(("marker", "asked"), [(b"POST /", []), (b"PUT /", [b"POSTabc"])], ids=["meant", "another"])
-async def test_one_kind_of_request(proxy: FaultProxy, marker: bytes, asked: list[bytes]) -> None:
+@pytest.mark.parametrize(("marker", "relayed"), [(b"POST /", []), (b"PUT /", [b"abc"])], ids=["meant", "another"])
+async def test_one_kind_of_request(stub: WebhookStub, proxy: FaultProxy, marker: bytes, relayed: list[bytes]) -> None:
     await proxy.switch(on(marker, status(500)))
     reply = await ask(proxy)
-    assert (reply.status_code, ASKED) == (201 if asked else 500, asked)
+    assert (reply.status_code, asked(stub)) == (201 if relayed else 500, relayed)
     await proxy.switch(on(marker, apply_then(reset)))
-    if asked:
+    if relayed:
         assert (await ask(proxy)).content == b"done"
     else:
         with pytest.raises(httpx.TransportError):
             await ask(proxy)
-    assert ASKED[len(asked) :] == [b"POSTabc"]
+    assert asked(stub)[len(relayed) :] == [b"abc"]
 
 
 @pytest.mark.parametrize("behaviour", [hang, drip(0.001), flood], ids=["hang", "drip", "flood"])
-async def test_what_never_ends(proxy: FaultProxy, behaviour: Behaviour) -> None:
+async def test_what_never_ends(stub: WebhookStub, proxy: FaultProxy, behaviour: Behaviour) -> None:
     await proxy.switch(behaviour)
     with pytest.raises(TimeoutError):
         await ask(proxy, timeout_s=0.3)
-    assert (proxy.connections, ASKED) == (1, [])
+    assert (proxy.connections, asked(stub)) == (1, [])
 
 
-async def test_a_status_with_its_fields(proxy: FaultProxy) -> None:
+async def test_a_status_with_its_fields(stub: WebhookStub, proxy: FaultProxy) -> None:
     await proxy.switch(status(429, {"Retry-After": "7"}, b"later"))
     reply = await ask(proxy)
-    assert (reply.status_code, reply.headers["Retry-After"], reply.content, ASKED) == (429, "7", b"later", [])
+    assert (reply.status_code, reply.headers["Retry-After"], reply.content, asked(stub)) == (429, "7", b"later", [])
 
 
 @pytest.mark.parametrize("content", GARBAGE.values(), ids=GARBAGE.keys())
-async def test_garbage_goes_out_as_it_is(proxy: FaultProxy, content: bytes) -> None:
+async def test_garbage_goes_out_as_it_is(stub: WebhookStub, proxy: FaultProxy, content: bytes) -> None:
     await proxy.switch(answer(content))
     peer = Peer(*await asyncio.open_connection("127.0.0.1", proxy.port))
     await peer.write(b"anything")
@@ -131,7 +124,7 @@ async def test_garbage_goes_out_as_it_is(proxy: FaultProxy, content: bytes) -> N
     peer.abort()
 
 
-async def test_it_refuses_and_comes_back_on_its_port(proxy: FaultProxy) -> None:
+async def test_it_refuses_and_comes_back_on_its_port(stub: WebhookStub, proxy: FaultProxy) -> None:
     port = proxy.port
     for _ in range(3):
         await proxy.switch(refuse)
@@ -142,7 +135,7 @@ async def test_it_refuses_and_comes_back_on_its_port(proxy: FaultProxy) -> None:
     assert proxy.port == port
 
 
-async def test_a_switch_cuts_who_is_there(proxy: FaultProxy) -> None:
+async def test_a_switch_cuts_who_is_there(stub: WebhookStub, proxy: FaultProxy) -> None:
     await proxy.switch(hang)
     asking = asyncio.ensure_future(ask(proxy))
     await proxy.met()

@@ -63,22 +63,20 @@ class WebhookStub:
         task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
+        task.add_done_callback(lambda _: writer.close())  # here, because a task may be cancelled before it began
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-                while True:
-                    posted = await _read(reader)
-                    self.requests.append(posted)
-                    answer = self.answer(posted)
-                    if b" 2" in answer[:10]:
-                        self.accepted.append(posted)
-                    writer.write(answer)
-                    await writer.drain()
-                    if b"\r\nConnection: close\r\n" in answer:
-                        return
-        finally:
-            writer.close()
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            while True:
+                posted = await _read(reader)
+                self.requests.append(posted)
+                answer = self.answer(posted)
+                if b" 2" in answer[:10]:
+                    self.accepted.append(posted)
+                writer.write(answer)
+                await writer.drain()
+                if b"\r\nConnection: close\r\n" in answer:
+                    return
 
 
 def kept_open(code: int, body: bytes = b'{"ok":true}') -> bytes:
