@@ -20,7 +20,7 @@ import msgspec
 from detectors.anchors import conjuncts, weaken
 from detectors.compiled import Check, compile_predicate
 from detectors.explain import explain
-from detectors.fields import getter, top_keys
+from detectors.fields import Getter, getter, top_keys
 from detectors.index import Index
 from detectors.predicate import Predicate, all_of, fields
 from detectors.presence import Walk
@@ -72,12 +72,19 @@ class Engine:
         return program.screen if program is not None else None
 
 
+class _Dedup(NamedTuple):
+    """How to read a field of the dedup key: of the head or of the whole; None for the event itself."""
+
+    in_head: bool
+    get: Getter | None
+
+
 class _Verified(NamedTuple):
     """A rule in a program, and what is left to verify of it where the head leaves it possible."""
 
     rule: Rule
     on_whole: Check | None
-    dedup_by: tuple[str, ...]
+    dedup: tuple[_Dedup, ...]
 
 
 class _Program:
@@ -89,7 +96,7 @@ class _Program:
         on_head = [weaken(rule.predicate, self._in_head) for rule in rules]
         walk = Walk()
         self._verified = tuple(
-            _verified(rule, self._rest(rule.predicate), rule.info.dedup_by or decoder.dedup_by, walk) for rule in rules
+            self._verified_rule(rule, rule.info.dedup_by or decoder.dedup_by, walk) for rule in rules
         )
         self._index = Index(on_head, nested=decoder.head_fields is not None)
         self.unanchored = [rules[position] for position in sorted(self._index.unanchored)]
@@ -109,10 +116,10 @@ class _Program:
             if position == last:
                 continue
             last = position
-            rule, on_whole, dedup_by = self._verified[position]
+            rule, on_whole, dedup = self._verified[position]
             if on_whole is None or on_whole(event.doc):
                 explained = partial(_explained, rule.predicate, event, whole=on_whole is not None)
-                matches.append(Match(rule.info, event, explained, partial(self._dedup_values, dedup_by, event)))
+                matches.append(Match(rule.info, event, explained, partial(_dedup_values, dedup, event)))
         return matches
 
     def _in_head(self, field: str | None) -> bool:
@@ -123,14 +130,10 @@ class _Program:
         rest = [part for part in conjuncts(predicate) if not all(map(self._in_head, fields(part)))]
         return all_of(rest) if rest else None
 
-    def _dedup_values(self, names: Iterable[str], event: Event) -> tuple[str, ...]:
-        return tuple(self._dedup_value(name, event) for name in names)
-
-    def _dedup_value(self, name: str, event: Event) -> str:
-        if name == _EVENT:
-            return str(event.record.seq)
-        doc = event.head if _in_head(name, self._head_fields) else event.doc
-        return dedup_text(getter(name)(doc))
+    def _verified_rule(self, rule: Rule, dedup_by: Iterable[str], walk: Walk) -> _Verified:
+        rest = self._rest(rule.predicate)
+        dedup = tuple(_Dedup(self._in_head(name), None if name == _EVENT else getter(name)) for name in dedup_by)
+        return _Verified(rule, None if rest is None else compile_predicate(rest, walk), dedup)
 
 
 def _screen(index: Index, decoder: Decoder) -> Screen | None:
@@ -157,12 +160,15 @@ def _in_head(field: str | None, head_fields: frozenset[str] | None) -> bool:
     return field is not None and top_keys(field)[0] in head_fields
 
 
-def _verified(rule: Rule, rest: Predicate | None, dedup_by: tuple[str, ...], walk: Walk) -> _Verified:
-    return _Verified(rule, None if rest is None else compile_predicate(rest, walk), dedup_by)
-
-
 def _explained(predicate: Predicate, event: Event, *, whole: bool) -> tuple[Clause, ...]:
     return explain(predicate, event.doc if whole else event.head)
+
+
+def _dedup_values(dedup: Iterable[_Dedup], event: Event) -> tuple[str, ...]:
+    return tuple(
+        str(event.record.seq) if get is None else dedup_text(get(event.head if in_head else event.doc))
+        for in_head, get in dedup
+    )
 
 
 def dedup_text(values: tuple[Any, ...]) -> str:
