@@ -186,6 +186,7 @@ class Tracker:
             self._refuse(f"a comment on ticket {ticket_id}", answer)
         if not answer.ok:
             raise TransientError(f"Request Tracker does not take comments on ticket {ticket_id} now: {answer.words}")
+        _converted(answer.value, list[str])
 
     async def merge(self, ticket_id: int, kept: int) -> bool:
         """Make one ticket part of another; return whether it is."""

@@ -15,7 +15,7 @@ from vedette.schema.limits import SECOND_NS
 from vedette.testing.sinks import NOW_NS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from vedette.runtime.check import Check
@@ -41,11 +41,15 @@ def settings_for(stub: RtStub, **more: Any) -> RtSettings:
     return RtSettings.model_validate({"url": stub.url, "queue": "SOC", **account, **more})
 
 
-def marks_of(ticket: StubTicket) -> list[Mark]:
+def contents_of(ticket: StubTicket) -> list[str]:
+    return [text.content for text in ticket.texts]
+
+
+def marks_of(contents: Sequence[str]) -> list[Mark]:
     """The marks of a ticket's texts: on the first line of each, and nowhere else on a line's beginning."""
     marks: list[Mark] = []
-    for text in ticket.texts:
-        first, *rest = text.content.splitlines()
+    for content in contents:
+        first, *rest = content.splitlines()
         mark = read_mark(first)
         assert mark is not None
         assert mark.text == first
@@ -59,23 +63,25 @@ class RtBench:
 
     once = True
 
-    def __init__(self, folder: Path, stub: RtStub) -> None:
+    def __init__(self, folder: Path, settings: RtSettings, tickets: Callable[[], Sequence[Sequence[str]]]) -> None:
+        """`tickets` returns the texts of each ticket."""
         self._folder = folder
-        self._stub = stub
+        self._settings = settings
+        self._tickets = tickets
         self._notes = MemoryNotes()
         self.sent: dict[tuple[str, int], AlertRevision] = {}
 
     def make(self) -> Sink:
         context = SinkContext(self._folder, HurryingClock(), self._notes)
-        return _Overheard(RtSink("rt", settings_for(self._stub), context), self)
+        return _Overheard(RtSink("rt", self._settings, context), self)
 
     def received(self) -> Sequence[dict[str, Any]]:
         newest: dict[str, int] = {}
         seen: Counter[tuple[str, int]] = Counter()
-        for ticket in self._stub.open_tickets():
-            for mark, text in zip(marks_of(ticket), ticket.texts, strict=True):
+        for contents in self._tickets():
+            for mark, content in zip(marks_of(contents), contents, strict=True):
                 words = AlertText(self.sent[mark.alert_id, mark.version])
-                assert text.content in {words.whole(mark), words.update(mark)}
+                assert content in {words.whole(mark), words.update(mark)}
                 seen[mark.alert_id, mark.version] += 1
                 newest[mark.alert_id] = max(mark.version, newest.get(mark.alert_id, 0))
         assert set(seen.values()) <= {1}

@@ -16,6 +16,7 @@ import base64
 import contextlib
 import json
 import re
+import ssl
 import sys
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -24,6 +25,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import trustme
 
 QUEUES: Final = {"General": 1, "SOC": 3}
 RIGHTS: Final = frozenset(
@@ -104,10 +107,12 @@ class RtStub:
     password: str = "pässword: x"
     token: str = "1-14-abcdef"
     port: int = 0
+    certificate: trustme.LeafCert | None = None
     rights: set[str] = field(default_factory=lambda: set(RIGHTS))
     fault: Callable[[Request], Fault | Answer | None] = lambda _: None
     tickets: dict[int, StubTicket] = field(default_factory=dict[int, StubTicket])
     requests: list[Request] = field(default_factory=list[Request])
+    created: int = 0
     late: list[Request] = field(default_factory=list[Request])
 
     # --- what tests ask -----------------------------------------------------------------------------------------------
@@ -131,7 +136,11 @@ class RtStub:
     # --- the server ---------------------------------------------------------------------------------------------------
     async def __aenter__(self) -> Self:
         self._open: set[asyncio.Task[None]] = set()
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, limit=1 << 24)
+        tls = None
+        if self.certificate is not None:
+            tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            self.certificate.configure_cert(tls)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, limit=1 << 24, ssl=tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -221,7 +230,8 @@ class RtStub:
     def _create(self, body: dict[str, Any]) -> Answer:
         if body["Queue"] != "SOC" or "CreateTicket" not in self.rights:
             return 403, {"message": f"No permission to create tickets in the queue '{body['Queue']}'"}
-        number = len(self.tickets) + 1
+        self.created += 1
+        number = self.created
         reference = body["CustomFields"].get(self.field_name, "")
         ticket = StubTicket(number, "SOC", body["Subject"], reference, self.username)
         ticket.texts.append(Text(self.username, _folded(body["Subject"]), body["Content"]))

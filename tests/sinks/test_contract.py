@@ -14,6 +14,8 @@ from vedette.runtime.sink import Sink
 from vedette.testing.sinks import CONTRACT, SinkBench, StandingClock
 
 from .opensearch_stub import OpenSearchStub
+from .rt_bench import RtBench, contents_of, settings_for
+from .rt_stub import RtStub
 from .webhook_stub import WebhookStub
 
 
@@ -108,6 +110,12 @@ def stdout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SinkBenc
 async def webhook(tmp_path: Path) -> AsyncIterator[SinkBench]:
     async with WebhookStub() as stub:
         yield WebhookBench(tmp_path, stub)
+
+
+@pytest.fixture
+async def rt(tmp_path: Path) -> AsyncIterator[SinkBench]:
+    async with RtStub() as stub:
+        yield RtBench(tmp_path, settings_for(stub), lambda: [contents_of(ticket) for ticket in stub.open_tickets()])
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from vedette.schema.errors import PermanentError
 from vedette.schema.limits import SECOND_NS
 from vedette.testing.sinks import StandingClock, sample_revision
 
-from .rt_bench import marks_of, settings_for
+from .rt_bench import contents_of, marks_of, settings_for
 from .rt_stub import Fault, Request, RtStub, StubTicket
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class World:
     async def attempt(self, plan: Sequence[Happening] = (), reading: Sequence[Happening] = ()) -> None:
         """Start an agent, and let it run until it has tried once or is killed."""
         self.plan, self.reading, self.crash = list(plan), list(reading), asyncio.Event()
-        self.clock.time_ns += 3600 * SECOND_NS
+        self.clock.time_ns += 60 * SECOND_NS  # more than a request may take, and few enough for doubts to last
         sink = RtSink("rt", settings_for(self.stub), SinkContext(Path(), self.clock, self.notes))
         life = asyncio.ensure_future(self._live(sink))
         death = asyncio.ensure_future(self.crash.wait())
@@ -110,7 +110,7 @@ async def doubts_of(sink: RtSink) -> bool:
 
 
 def texts(ticket: StubTicket) -> Counter[tuple[str, int]]:
-    return Counter((mark.alert_id, mark.version) for mark in marks_of(ticket))
+    return Counter((mark.alert_id, mark.version) for mark in marks_of(contents_of(ticket)))
 
 
 Step = tuple[list[int], list[Happening], list[Happening], bool]
