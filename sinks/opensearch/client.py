@@ -18,6 +18,7 @@ from sinks.opensearch.bulk import OPERATOR_RETRY_S, REASON_CHARS_MAX, WAIT
 from sinks.opensearch.connection import Answer, BoundedConnection
 from sinks.opensearch.settings import read_password, split_url, tls_context
 from vedette.schema.errors import TransientError
+from vedette.schema.limits import RETRY_ADVICE_S_MAX
 from vedette.schema.text import safe_text
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 BULK_FILTER: Final = "errors,items.*._id,items.*.status,items.*.error"
 """What of a bulk answer is sent back: a seventh of it."""
-RETRY_AFTER_S_MAX: Final = 600.0
 
 
 class _Plain(Serializer):
@@ -176,7 +176,7 @@ def _retry_after_s(header: str, now_ns: int) -> float:
             pause_s = parsedate_to_datetime(header).timestamp() - now_ns / 1e9
         except (ValueError, OverflowError):
             pause_s = 1.0
-    return min(max(pause_s, 1.0), RETRY_AFTER_S_MAX)
+    return min(max(pause_s, 1.0), RETRY_ADVICE_S_MAX)
 
 
 def _node(url: str) -> dict[str, Any]:

@@ -35,7 +35,8 @@ _WORDS: Final[Body] = {**_KEYWORD, "fields": {"text": _TEXT}}
 """Exact as a whole, and searchable by the words in it as `<field>.text`."""
 _LONG: Final[Body] = {"type": "long"}
 _BOOLEAN: Final[Body] = {"type": "boolean"}
-_MS: Final[Body] = {"type": "date", "format": "epoch_millis"}
+_MS: Final[Body] = {"type": "date", "format": "strict_date_optional_time||epoch_millis"}
+"""Documents have ms; the first format is for people's queries."""
 _STORED: Final[Body] = {"type": "object", "enabled": False}
 """In `_source` alone, and not even looked at."""
 

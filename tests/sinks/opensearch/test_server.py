@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -146,6 +147,7 @@ def hostile_revision(number: int, texts: list[str]) -> Any:
         {"new": {f"key{number}": {"deep": number} for number in range(3000)}},
         {"a.b.c": 1, "new.x": 5},
         {"unmapped": {"labels": {"team.": "a", "x..y": "b", "app.kubernetes.io/name": "c", " ": "d", "\x00": "e"}}},
+        {"unmapped": {"labels": {".": "a", "..": "b", ".x": "c"}}},
         {"resources": [{"name": ["a", None, "b"]}, {"name": None}]},
         {"unmapped": {"explanation": [{"where": "w" * 50_000, "value": None}, {"extra": [[[]]]}]}},
     ],
@@ -221,6 +223,29 @@ async def test_events_are_there_once_and_found(server: OpenSearch, tmp_path: Pat
         assert server.search(EVENTS, {"term": {"facts.actor": text}}), text
     (hit,) = server.search(EVENTS, {"term": {"event_ids": "id-7"}})
     assert hit["_source"]["event"]["original"].encode() == events[6].event.record.payload
+
+
+DOCS = Path(__file__).parents[3] / "docs/sinks/opensearch.md"
+REQUEST = re.compile(r"^(GET|POST) (\S+)\n(\{.*?\n\})\n", re.MULTILINE | re.DOTALL)
+
+QUERY = re.compile(r"^\| .* \| `(\S+:.*)` \|$", re.MULTILINE)
+
+
+async def test_the_queries_of_the_docs_find_something(server: OpenSearch, tmp_path: Path) -> None:
+    async with running(sink_for(server, tmp_path)) as sink:
+        who = "system:serviceaccount:shop:cart"
+        facts = Facts(actor=who, resource="pods/exec", namespace="payment", command="sh -c 'curl http://x'")
+        await deliver(sink, [sample_revision(1, facts=facts)])
+        await sink.deliver_events([event(user={"username": "mara"})])
+    for index in (ALERTS, EVENTS):
+        server.request("POST", f"/{index}/_refresh")
+    requests, queries = REQUEST.findall(DOCS.read_text()), QUERY.findall(DOCS.read_text())
+    assert len(requests) >= 3
+    assert len(queries) >= 5
+    for method, path, body in requests:
+        assert server.request(method, f"/{path}", orjson.loads(body))["hits"]["total"]["value"] > 0, body
+    for query in queries:
+        assert server.search(ALERTS, {"query_string": {"query": query}}), query
 
 
 # --- refusals ---------------------------------------------------------------------------------------------------------
@@ -375,8 +400,7 @@ async def test_a_template_of_somebody_else_is_left_alone(server: OpenSearch, tmp
 
 # --- the role of the docs ---------------------------------------------------------------------------------------------
 def documented_role() -> dict[str, Any]:
-    page = (Path(__file__).parents[3] / "docs/sinks/opensearch.md").read_text()
-    text = page.partition("PUT _plugins/_security/api/roles/vedette\n")[2].partition("```")[0]
+    text = DOCS.read_text().partition("PUT _plugins/_security/api/roles/vedette\n")[2].partition("```")[0]
     role: dict[str, Any] = orjson.loads(text)
     return role
 
