@@ -13,6 +13,7 @@ import msgspec
 from prometheus_client import Counter
 
 from detectors.engine import Engine
+from vedette.journal.protocol import DetectCount
 from vedette.pipeline.control_record import OP_RULES, OP_SETTINGS, OP_STOP, ControlRecord, decode_control
 from vedette.pipeline.document import build_document, encode_document, ticket_key
 from vedette.pipeline.examiner import Examiner
@@ -151,13 +152,16 @@ class Detector:
         """Detect on some records of the chunk that was begun, in order."""
         run: Run | None = None
         passes: Screen | None = None
+        count = DetectCount()
         for record in records:
             try:
                 if record.run is not run:
                     run = record.run
                     passes = self._examiner.screen(run)
+                    if passes is not None:
+                        count = effects.count(run.source)
                 if passes is not None and passes(record.payload):
-                    effects.count(record.run.source).processed += 1
+                    count.processed += 1
                 else:
                     self._feed(record, effects)
             except Exception as error:  # noqa: BLE001 - one poisonous record must not stop all detection for ever

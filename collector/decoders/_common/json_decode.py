@@ -6,8 +6,8 @@ What leaves here can be written again by orjson: valid UTF-8, at most JSON_DEPTH
 
 from __future__ import annotations
 
-import sys
 from hashlib import sha256
+from sys import getrecursionlimit
 from typing import Any, Final, cast
 
 import orjson
@@ -57,7 +57,7 @@ def skips_safely(payload: bytes) -> bool:
     just then, and a replay has another stack. Half of the limit is left to the callers; counting brackets instead
     costs a microsecond an event.
     """
-    return len(payload) <= UNCOUNTED_BYTES_MAX and len(payload) <= sys.getrecursionlimit()
+    return len(payload) <= UNCOUNTED_BYTES_MAX and len(payload) <= getrecursionlimit()
 
 
 def content_id(payload: bytes, content: object) -> str:
