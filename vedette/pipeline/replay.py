@@ -36,7 +36,7 @@ _PATIENCE_S: Final = 5.0
 """How long intake may hold records while the journal can't be written."""
 
 
-_Ids = Annotated[list[Annotated[int, msgspec.Meta(gt=0, lt=1 << 63)]], msgspec.Meta(max_length=REPLAY_ITEMS_MAX)]
+_Ids = Annotated[list[Annotated[int, msgspec.Meta(ge=1, le=(1 << 63) - 1)]], msgspec.Meta(max_length=REPLAY_ITEMS_MAX)]
 
 
 class ReplayRequest(msgspec.Struct):
