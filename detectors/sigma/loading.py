@@ -1,81 +1,96 @@
 """Sigma texts in, rules out: every document either becomes a rule, changes rules, or is reported with its place.
 
-Filters (Sigma specification 2.1) are lowered like rules and joined with And to each rule that they name, which is what
-pySigma does with the text of conditions, but without its random names. The result depends on nothing but the texts and
-their order.
+Filters are lowered like rules and joined with And to each rule that they name, which is what pySigma does with the text
+of conditions, but without its random names. Pipelines among the texts work on rules and filters, wherever they stand.
+The result depends on nothing but the texts and their order.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from sigma.correlations import SigmaRuleReference
-from sigma.filters import SigmaFilter
+from sigma.processing.pipeline import ProcessingPipeline
 from sigma.rule import SigmaRule
 
-from detectors.predicate import Predicate, all_of
+from detectors.predicate import all_of
 from detectors.rule import LoadedRules, Rule, RuleTest, RuleText, content_hash
-from detectors.sigma.documents import Document, read_documents
+from detectors.sigma.dialect import adapted
+from detectors.sigma.documents import Document, Key, read_documents
+from detectors.sigma.filters import Filter, Variant, read_filter
 from detectors.sigma.lower import lower_detections
 from detectors.sigma.metadata import Metadata
 from detectors.sigma.parsing import parse
+from detectors.sigma.places import mark_places
+from detectors.sigma.processing import Pipeline, Processing, is_pipeline, logsource_of, process_rule, read_pipeline
 from detectors.values import is_object
 from vedette.schema.errors import RuleError
 from vedette.schema.event import LogSource
 from vedette.schema.rule import RuleInfo
 
 
-class _Draft(NamedTuple):
-    """A rule on its way, before filters."""
+class Draft(NamedTuple):
+    """A rule before filters: what it was written for, and what each of its pipelines made of it.
+
+    `places` leads from what an atom's `where` says to the keys of the item in the document.
+    """
 
     document: Document
-    sigma: SigmaRule
-    predicate: Predicate
     info: RuleInfo
+    name: str | None
+    written_for: LogSource
+    variants: tuple[Variant, ...]
+    places: dict[str, tuple[Key, ...]]
     tests: tuple[RuleTest, ...]
 
-
-class _Exception(NamedTuple):
-    """A filter: what must hold besides, for the rules that it names."""
-
-    document: Document
-    sigma: SigmaFilter
-    predicate: Predicate
+    def is_meant(self, name: str) -> bool:
+        """Say whether a reference is to this rule: by its id, in either case, or by its name."""
+        return name.lower() == self.info.rule_id.lower() or name == self.name
 
 
-def load_rules(sources: Iterable[RuleText]) -> LoadedRules:
-    """Load every rule of the texts. A rule with any error is left out and all its errors are reported; others stay."""
-    loading = _Loading()
-    for source in sources:
-        loading.read(source)
-    return loading.finish()
+def load_rules(
+    sources: Iterable[RuleText], *, ours: bool = True, defaults: Mapping[str, Any] | None = None
+) -> LoadedRules:
+    """Load every rule of the texts. A rule with any error is left out and all its errors are reported; others stay.
+
+    `ours`: whether the pipelines that ship work on the rules, too. `defaults`: attributes for rules that lack them.
+    """
+    return Loading(sources, ours=ours, defaults=defaults or {}).finish()
 
 
-class _Loading:
-    def __init__(self) -> None:
-        self._drafts: list[_Draft] = []
-        self._filters: list[_Exception] = []
-        self._errors: list[RuleError] = []
+class Loading:
+    """Loads texts, and keeps what the rules were made of for those who check them."""
+
+    def __init__(self, sources: Iterable[RuleText], *, ours: bool, defaults: Mapping[str, Any]) -> None:
+        """Read all texts; the pipelines first, since they work on every rule."""
+        self.drafts: list[Draft] = []
+        self.errors: list[RuleError] = []
+        self._defaults = defaults
+        self._filters: list[Filter] = []
         self._owners: dict[str, Document] = {}
-
-    def read(self, source: RuleText) -> None:
-        """Take in one text."""
-        for found in _merged(read_documents(source)):
-            try:
-                if isinstance(found, RuleError):
-                    raise found
-                self._take(found)
-            except RuleError as error:
-                self._errors.append(error)
+        found = [_unless_pipeline(item) for source in sources for item in _merged(read_documents(source))]
+        self._processing = Processing((item for item in found if isinstance(item, Pipeline)), ours=ours)
+        for item in found:
+            self._read(item)
 
     def finish(self) -> LoadedRules:
         """Apply the filters and return what was loaded."""
-        rules = tuple(self._finished(draft) for draft in self._drafts)
+        rules = tuple(
+            rule for draft in self.drafts for variant in draft.variants for rule in self._finished(draft, variant)
+        )
         for exception in self._filters:
             self._report_unused(exception)
-        return LoadedRules(rules, tuple(self._errors))
+        return LoadedRules(rules, tuple(self.errors))
+
+    def _read(self, found: Document | Pipeline | RuleError) -> None:
+        try:
+            if isinstance(found, RuleError):
+                raise found
+            if isinstance(found, Document):
+                self._take(found)
+        except RuleError as error:
+            self.errors.append(error)
 
     def _take(self, document: Document) -> None:
         if "correlation" in document.data:
@@ -83,65 +98,90 @@ class _Loading:
         if "filter" in document.data:
             self._take_filter(document)
         else:
-            self._take_rule(document)
+            missing = {key: value for key, value in self._defaults.items() if document.data.get(key) is None}
+            self._take_rule(document._replace(data={**document.data, **missing}))
 
     def _take_filter(self, document: Document) -> None:
-        parsed = parse(SigmaFilter, document, self._errors)
-        if parsed is not None:
-            predicate = lower_detections(parsed.filter, document, "filter", f"{parsed.title}: ")
-            self._filters.append(_Exception(document, parsed, predicate))
+        exception = read_filter(document, self.errors)
+        if exception is not None:
+            pipeline = self._processing.variants(exception.logsource)[0]
+            exception.predicate(pipeline, exception.logsource)  # to be refused even where no rule is named
+            self._filters.append(exception)
 
     def _take_rule(self, document: Document) -> None:
-        parsed = parse(SigmaRule, document, self._errors)
-        if parsed is None:
-            return
-        metadata = Metadata(parsed, document)
-        draft = _Draft(
-            document,
-            parsed,
-            lower_detections(parsed.detection, document, "detection"),
-            metadata.info(),
-            metadata.tests(),
-        )
-        if metadata.errors:
-            self._errors.extend(metadata.errors)
+        errors: list[RuleError] = []
+        data = adapted(document, errors)
+        parsed = parse(SigmaRule, document, data, errors)
+        draft = None if parsed is None else self._draft(parsed, document, data, errors)
+        self.errors.extend(errors)
+        if draft is None or errors:
             return
         owner = self._owners.setdefault(draft.info.rule_id, document)
         if owner is not document:
             raise document.error(f"the rule id {draft.info.rule_id} is taken by {owner.place()}", "id")
-        self._drafts.append(draft)
+        self.drafts.append(draft)
 
-    def _finished(self, draft: _Draft) -> Rule:
-        applied = [found.predicate for found in self._filters if _applies(found.sigma, draft.sigma)]
-        predicate = all_of([draft.predicate, *applied])
-        source = draft.sigma.logsource
-        logsource = LogSource(source.product, source.service, source.category)
-        return Rule(draft.info, logsource, predicate, content_hash(draft.info, logsource, predicate), draft.tests)
+    def _draft(self, rule: SigmaRule, document: Document, data: dict[str, Any], errors: list[RuleError]) -> Draft:
+        metadata = Metadata(rule, document)
+        info, tests, written_for = metadata.info(), metadata.tests(), logsource_of(rule.logsource)
+        errors.extend(metadata.errors)
+        variants: list[Variant] = []
+        places: dict[str, tuple[Key, ...]] = {}
+        for pipeline in self._processing.variants(written_for):
+            fresh = parse(SigmaRule, document, data, errors) if variants else rule  # a pipeline changes it in place
+            assert fresh is not None, "it was parsed before"
+            places = mark_places(fresh.detection, "detection", "")
+            variants.append(_variant(pipeline, fresh, document, errors))
+        return Draft(document, info, rule.name, written_for, tuple(variants), places, tests)
 
-    def _report_unused(self, exception: _Exception) -> None:
+    def _finished(self, draft: Draft, variant: Variant) -> Iterator[Rule]:
+        try:
+            applied = [
+                found.predicate(variant.pipeline, source)
+                for found in self._filters
+                if (source := _shared(found, draft, variant)) is not None
+            ]
+        except RuleError as error:
+            self.errors.append(error)
+            return
+        predicate = all_of([variant.predicate, *applied])
+        content = content_hash(draft.info, variant.logsource, predicate)
+        yield Rule(draft.info, variant.logsource, predicate, content, draft.tests)
+
+    def _report_unused(self, exception: Filter) -> None:
         """Report the rules that a filter names in vain: a filter that does nothing is a mistake."""
-        references = exception.sigma.filter.rules
-        for position, reference in enumerate(references if isinstance(references, list) else []):
-            named = [draft.sigma for draft in self._drafts if _refers(reference, draft.sigma)]
+        for position, name in enumerate(exception.names or ()):
+            named = [draft for draft in self.drafts if draft.is_meant(name)]
             if not named:
                 reason = "is not loaded"
-            elif not any(_applies(exception.sigma, rule) for rule in named):
+            elif all(_shared(exception, draft, variant) is None for draft in named for variant in draft.variants):
                 reason = "is of another log source"
             else:
                 continue
-            message = f"the filter names the rule {reference.reference!r}, which {reason}"
-            self._errors.append(exception.document.error(message, "filter", "rules", position))
+            message = f"the filter names the rule {name!r}, which {reason}"
+            self.errors.append(exception.document.error(message, "filter", "rules", position))
 
 
-def _refers(reference: SigmaRuleReference, rule: SigmaRule) -> bool:
-    return reference.reference.lower() == str(rule.id) or reference.reference == rule.name
+def _variant(pipeline: ProcessingPipeline, rule: SigmaRule, document: Document, errors: list[RuleError]) -> Variant:
+    process_rule(pipeline, rule, document)
+    predicate = lower_detections(rule.detection, document, "detection", errors)
+    return Variant(pipeline, logsource_of(rule.logsource), predicate)
 
 
-def _applies(exception: SigmaFilter, rule: SigmaRule) -> bool:
-    if rule.logsource not in exception.logsource:
-        return False
-    references = exception.filter.rules
-    return not isinstance(references, list) or any(_refers(reference, rule) for reference in references)
+def _shared(exception: Filter, draft: Draft, variant: Variant) -> LogSource | None:
+    """Return the log source by which a filter applies to a rule; None if it does not."""
+    if exception.names is not None and not any(map(draft.is_meant, exception.names)):
+        return None
+    return exception.source_in(draft.written_for, variant.logsource)
+
+
+def _unless_pipeline(found: Document | RuleError) -> Document | Pipeline | RuleError:
+    if isinstance(found, RuleError) or not is_pipeline(found):
+        return found
+    try:
+        return read_pipeline(found)
+    except RuleError as error:
+        return error
 
 
 def _merged(found: Iterable[Document | RuleError]) -> Iterator[Document | RuleError]:
@@ -163,7 +203,7 @@ def _merged(found: Iterable[Document | RuleError]) -> Iterator[Document | RuleEr
             yield item._replace(data=previous)
         elif action is not None:
             yield item.error(f"unknown action {action!r}; known are global, reset and repeat", "action")
-        elif "correlation" in data or "filter" in data:
+        elif "correlation" in data or "filter" in data or is_pipeline(item):
             yield item
         else:
             previous = _updated(data, common)

@@ -14,7 +14,8 @@ from sigma.rule import SigmaDetection, SigmaDetectionItem, SigmaDetections
 from sigma.types import SigmaNull
 
 from detectors.predicate import Not, Predicate, all_of, any_of
-from detectors.sigma.documents import Document, Key
+from detectors.sigma.documents import Document
+from detectors.sigma.places import Place, item_name
 from detectors.sigma.values import Item, lower_value
 from vedette.schema.errors import RuleError
 
@@ -24,31 +25,35 @@ CONDITION_DEPTH_MAX: Final = 64
 """And, Or and Not inside each other: everything that handles predicates recurses."""
 
 
-def lower_detections(detections: SigmaDetections, document: Document, section: str, label: str = "") -> Predicate:
-    """Lower all detections and conditions that stand under the key `section`; `label` goes before every `where`.
+def lower_detections(
+    detections: SigmaDetections, document: Document, section: str, errors: list[RuleError]
+) -> Predicate:
+    """Lower all detections and conditions that stand under the key `section`, their places marked.
 
-    Raises:
-        RuleError: a condition can't be parsed, or a value has no meaning on a stream.
+    Append what is wrong: a condition that can't be parsed, a value that has no meaning on a stream. The predicate then
+    is of no use.
     """
-    return any_of(
-        _Lowering(detections, document, section, label).condition(position)
-        for position in range(len(detections.condition))
-    )
+    lowering = _Lowering(detections, document, section, errors)
+    return any_of(lowering.condition(position) for position in range(len(detections.condition)))
 
 
 class _Lowering:
-    def __init__(self, detections: SigmaDetections, document: Document, section: str, label: str) -> None:
+    def __init__(self, detections: SigmaDetections, document: Document, section: str, errors: list[RuleError]) -> None:
         self._detections = detections
         self._document = document
         self._section = section
-        self._label = label
+        self._errors = errors
+        self._lowered: dict[str, Predicate] = {}
 
     def condition(self, position: int) -> Predicate:
         """Lower one of the conditions."""
         try:
             return self._node(self._parsed(position))
         except SigmaConditionError as error:
-            raise self._refused(*_said(error), position) from error
+            self._errors.append(self._refused(*_said(error), position))
+        except RuleError as error:
+            self._errors.append(error)
+        return any_of(())
 
     def _parsed(self, position: int) -> Any:
         text: Any = self._detections.condition[position]
@@ -86,22 +91,33 @@ class _Lowering:
         detection = self._detections.detections.get(name)
         if detection is None:
             raise SigmaConditionError(f"the condition names {name!r}, which is not defined in {self._section}")
-        return self._detection(detection, (self._section, name), self._label + name)
+        if name not in self._lowered:
+            self._lowered[name] = self._detection(detection, name)
+        return self._lowered[name]
 
-    def _detection(self, detection: SigmaDetection, keys: tuple[Key, ...], where: str) -> Predicate:
-        parts: list[Predicate] = []
-        for position, item in enumerate(detection.detection_items):
-            if isinstance(item, SigmaDetectionItem):
-                parts.append(self._item(item, (*keys, position), where))
-            else:
-                parts.append(self._detection(item, (*keys, position), f"{where}[{position}]"))
+    def _detection(self, detection: SigmaDetection, where: str) -> Predicate:
+        parts = [
+            self._item(item, where) if isinstance(item, SigmaDetectionItem) else self._detection(item, where)
+            for item in detection.detection_items
+        ]
         return all_of(parts) if detection.item_linking is ConditionAND else any_of(parts)
 
-    def _item(self, item: SigmaDetectionItem, keys: tuple[Key, ...], where: str) -> Predicate:
-        place = Item(self._document, keys, item.field, where if item.field is None else f"{where}.{item.field}")
-        parts = [lower_value(value, place) for value in item.value or [SigmaNull()]]
-        joined = all_of(parts) if item.value_linking is ConditionAND else any_of(parts)
+    def _item(self, item: SigmaDetectionItem, where: str) -> Predicate:
+        place = self._place(item, where)
+        values = item.value or ([SigmaNull()] if place.is_empty else [])
+        try:
+            parts = [lower_value(value, Item(self._document, place, item.field)) for value in values]
+        except RuleError as error:
+            self._errors.append(error)
+            return any_of(())
+        joined = all_of(parts) if parts and item.value_linking is ConditionAND else any_of(parts)
         return Not(joined) if item.negated else joined
+
+    def _place(self, item: SigmaDetectionItem, where: str) -> Place:
+        """Return where an item was written; one that a pipeline added stands nowhere."""
+        if isinstance(item.source, Place):
+            return item.source
+        return Place((self._section,), item_name(where, item.field))
 
 
 def _said(error: SigmaConditionError) -> tuple[str, int]:

@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar
 from sigma.rule import SigmaRule
 
 from detectors.rule import RuleTest
+from detectors.sigma.dialect import rule_id
 from detectors.sigma.documents import Document, Key
 from detectors.values import is_list, is_object
 from vedette.schema.errors import RuleError
@@ -48,7 +49,7 @@ class Metadata:
         """Return what the rule says about itself: `medium` if it has no level, known by its title if it has no id."""
         rule = self._rule
         return RuleInfo(
-            rule_id=str(rule.id) if rule.id else f"sigma:{rule.title}",
+            rule_id=rule_id(self._document.data) or f"sigma:{rule.title}",
             title=rule.title,
             level=Level(str(rule.level)) if rule.level else Level.MEDIUM,
             description=(rule.description or "").strip(),

@@ -6,7 +6,7 @@ Its regular expressions are RE2's, as ours are, so that a rule which loads can b
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, TypeVar
 
 import re2
@@ -43,17 +43,15 @@ class _QuietEngine(RegexEngine):
 
 
 _FLAGS: Final = ((re.IGNORECASE, "i"), (re.MULTILINE, "m"), (re.DOTALL, "s"))
-_POLICY: Final = SigmaPolicy(regex_engine=_QuietEngine())
+POLICY: Final = SigmaPolicy(regex_engine=_QuietEngine())
 _PLACES: Final[tuple[tuple[type[SigmaError], tuple[str, ...]], ...]] = (
     (sigma_errors.SigmaTitleError, ("title",)),
-    (sigma_errors.SigmaIdentifierError, ("id",)),
     (sigma_errors.SigmaNameError, ("name",)),
     (sigma_errors.SigmaLevelError, ("level",)),
     (sigma_errors.SigmaStatusError, ("status",)),
     (sigma_errors.SigmaTagError, ("tags",)),
     (sigma_errors.SigmaDateError, ("date",)),
     (sigma_errors.SigmaModifiedError, ("modified",)),
-    (sigma_errors.SigmaRelatedError, ("related",)),
     (sigma_errors.SigmaReferencesError, ("references",)),
     (sigma_errors.SigmaFalsePositivesError, ("falsepositives",)),
     (sigma_errors.SigmaFieldsError, ("fields",)),
@@ -69,42 +67,50 @@ _PLACES: Final[tuple[tuple[type[SigmaError], tuple[str, ...]], ...]] = (
 """Which attribute each of pySigma's errors is about."""
 
 
-def parse(kind: type[_T], document: Document, errors: list[RuleError]) -> _T | None:
-    """Parse a document; if anything is wrong with it, append every error and return None."""
+def parse(kind: type[_T], document: Document, data: dict[str, Any], errors: list[RuleError]) -> _T | None:
+    """Parse what a document became for pySigma; if anything is wrong with it, append every error and return None."""
     try:
-        parsed = kind.from_dict(document.data, collect_errors=True, policy=_POLICY)
+        parsed = kind.from_dict(data, collect_errors=True, policy=POLICY)
     except Exception as error:  # noqa: BLE001 - pySigma meets malformed rules with whatever its code trips over
-        errors.append(_tripped(error, document))
+        errors.extend(_located([error], document, data))
         return None
-    errors.extend(_located(error, document) for error in parsed.errors)
+    errors.extend(_located(parsed.errors, document, data))
     return None if parsed.errors else parsed
 
 
-def _tripped(error: Exception, document: Document) -> RuleError:
-    found = _culprit(document)
-    if found is not None:
-        keys, reason = found
-        return document.error(f"not a Sigma detection item: {reason}", *keys, at_key=True)
-    return document.error(f"not a Sigma rule: {type(error).__name__}: {error}")
+def said(error: Exception, tripped: str) -> str:
+    """Return what an error of pySigma says, without the place, which it does not know.
+
+    Of an error that its code tripped over, say that: `tripped`, and what Python says.
+    """
+    message = str(error.args[0]) if error.args else type(error).__name__
+    return message if isinstance(error, SigmaError) else f"{tripped}: {type(error).__name__}: {message}"
 
 
-def _located(error: SigmaError, document: Document) -> RuleError:
-    keys = next((keys for kind, keys in _PLACES if isinstance(error, kind)), None)
-    if keys is not None and keys[0] in document.data:
-        return document.error(str(error), *keys)
-    found = _culprit(document)
-    return document.error(str(error)) if found is None else document.error(str(error), *found[0], at_key=True)
+def _located(found: Iterable[Exception], document: Document, data: dict[str, Any]) -> Iterator[RuleError]:
+    """Place errors. pySigma tells the first of the detection items; those that it does not take are told one by one."""
+    rest: list[Exception] = []
+    for error in found:
+        attribute = next((keys for kind, keys in _PLACES if isinstance(error, kind)), None)
+        if attribute is not None and attribute[0] in document.data:
+            yield document.error(said(error, "not a Sigma attribute"), *attribute)
+        else:
+            rest.append(error)
+    culprits = list(_culprits(data)) if rest else []
+    for keys, reason in culprits:
+        yield document.error(said(reason, "not a Sigma detection item"), *keys, at_key=True)
+    for error in () if culprits else rest:
+        yield document.error(said(error, "not a Sigma rule"))
 
 
-def _culprit(document: Document) -> tuple[tuple[Key, ...], Exception] | None:
-    """Find the first detection item that pySigma does not take by itself."""
+def _culprits(data: dict[str, Any]) -> Iterator[tuple[tuple[Key, ...], Exception]]:
+    """Find the detection items that pySigma does not take."""
     for section in ("detection", "filter"):
-        for keys, field, value in _items(document.data.get(section), (section,)):
+        for keys, field, value in _items(data.get(section), (section,)):
             try:
-                SigmaDetectionItem.from_mapping(field, value, policy=_POLICY)
+                SigmaDetectionItem.from_mapping(field, value, policy=POLICY)
             except Exception as error:  # noqa: BLE001 - as in `parse`
-                return keys, error
-    return None
+                yield keys, error
 
 
 def _items(value: Any, keys: tuple[Key, ...]) -> Iterator[tuple[tuple[Key, ...], str | None, Any]]:

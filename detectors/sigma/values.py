@@ -26,7 +26,8 @@ from sigma.types import (
 
 from detectors.pattern import GlobPart, Wild, compile_regex, render_glob
 from detectors.predicate import Atom, Not, Op, Predicate, any_of
-from detectors.sigma.documents import Document, Key
+from detectors.sigma.documents import Document
+from detectors.sigma.places import Place
 from vedette.schema.errors import RuleError
 
 _WILD: Final = {SpecialChars.WILDCARD_MULTI: Wild.ANY, SpecialChars.WILDCARD_SINGLE: Wild.ONE}
@@ -50,19 +51,18 @@ _INTEGER_MAX: Final = 2**64 - 1
 class Item:
     """Where a value stands: what an atom made of it needs, and where to report that it can't be made."""
 
-    def __init__(self, document: Document, keys: tuple[Key, ...], field: str | None, where: str) -> None:
+    def __init__(self, document: Document, place: Place, field: str | None) -> None:
         self.field = field
-        self.where = where
         self._document = document
-        self._keys = keys
+        self._place = place
 
     def atom(self, op: Op, value: str | float | bool | None = None, *, cased: bool = False) -> Atom:
         """Return an atom of this field."""
-        return Atom(self.field, op, value, cased, self.where)
+        return Atom(self.field, op, value, cased, self._place.where)
 
     def refused(self, message: str) -> RuleError:
         """Return the error that refuses the value."""
-        return self._document.error(message, *self._keys, at_key=True)
+        return self._document.error(message, *self._place.keys, at_key=True)
 
 
 def lower_value(value: SigmaType, item: Item) -> Predicate:

@@ -1,0 +1,87 @@
+"""What we take beyond pySigma's parser, rewritten before it sees a rule; what we check ourselves is taken away.
+
+- An id may be any text (specification 2.1 asks for a UUID; Falco and home-grown rules have names), `related` names ids
+  likewise, and knows the older word `obsoletes`.
+- `utf16le` is the specification's name for what pySigma calls `wide`.
+- A filter without a log source is for all of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from uuid import UUID
+
+from detectors.sigma.documents import Document, Key
+from detectors.values import is_list, is_object
+from vedette.schema.errors import RuleError
+
+ID_CHARS_MAX: Final = 256
+"""Characters of an id: it is a key of state and stands in every alert."""
+_RELATIONS: Final = ("correlation", "derived", "merged", "obsolete", "obsoletes", "renamed", "similar")
+_MODIFIERS: Final = {"utf16le": "wide"}
+_SECTIONS: Final = ("detection", "filter")
+ANY_PRODUCT: Final = "any"
+"""What pySigma is told of a filter that names no log source: it takes none that is empty."""
+
+
+def adapted(document: Document, errors: list[RuleError]) -> dict[str, Any]:
+    """Return the data of a rule or filter for pySigma; append what is wrong with the parts that it does not get."""
+    errors.extend(_id_errors(document))
+    errors.extend(_related_errors(document))
+    data = {key: value for key, value in document.data.items() if key not in ("id", "related")}
+    for section in _SECTIONS:
+        if is_object(data.get(section)):
+            data[section] = {name: _renamed(value) for name, value in data[section].items()}
+    if "filter" in data and data.get("logsource") is None:
+        data["logsource"] = {"product": ANY_PRODUCT}
+    return data
+
+
+def rule_id(data: dict[str, Any]) -> str | None:
+    """Return a rule's id, a UUID in its canonical form; None if it has none."""
+    found = data.get("id")
+    if not isinstance(found, str):
+        return None
+    try:
+        return str(UUID(found))
+    except ValueError:
+        return found
+
+
+def _id_errors(document: Document) -> list[RuleError]:
+    found = document.data.get("id")
+    if found is None or (isinstance(found, str) and 0 < len(found) <= ID_CHARS_MAX and found.isprintable()):
+        return []
+    return [document.error(f"an id is a text of at most {ID_CHARS_MAX} printable characters; quote it", "id")]
+
+
+def _related_errors(document: Document) -> list[RuleError]:
+    related: Any = document.data.get("related")
+    if related is None:
+        return []
+    if not is_list(related):
+        return [document.error("related must be a list", "related")]
+    return [error for at, entry in enumerate(related) for error in _relation_errors(document, entry, ("related", at))]
+
+
+def _relation_errors(document: Document, entry: Any, keys: tuple[Key, ...]) -> list[RuleError]:
+    if not is_object(entry) or not isinstance(entry.get("id"), str):
+        return [document.error("an entry of related is a mapping of id (a text) and type", *keys)]
+    kind = entry.get("type")
+    if isinstance(kind, str) and kind.lower() in _RELATIONS:
+        return []
+    return [document.error(f"{kind!r} is no relation; known are {', '.join(_RELATIONS)}", *keys, "type")]
+
+
+def _renamed(value: Any) -> Any:
+    """Return a detection with its modifiers in pySigma's words."""
+    if is_object(value):
+        return {_key(key): _renamed(inner) for key, inner in value.items()}
+    return [_renamed(inner) for inner in value] if is_list(value) else value
+
+
+def _key(key: str) -> str:
+    if not any(name in key for name in _MODIFIERS):
+        return key
+    field, *modifiers = key.split("|")
+    return "|".join((field, *(_MODIFIERS.get(name, name) for name in modifiers)))

@@ -1,0 +1,87 @@
+"""Filters: what must hold besides for a rule to match (Sigma specification 2.1, filters).
+
+Pipelines change a filter's fields as those of the rule that it joins, so it is lowered anew for each log source.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from sigma.filters import SigmaFilter
+from sigma.processing.pipeline import ProcessingPipeline
+
+from detectors.predicate import Predicate
+from detectors.sigma.dialect import adapted
+from detectors.sigma.documents import Document
+from detectors.sigma.lower import lower_detections
+from detectors.sigma.parsing import parse
+from detectors.sigma.places import mark_places
+from detectors.sigma.processing import logsource_of, process_filter
+from vedette.schema.errors import RuleError
+from vedette.schema.event import LogSource
+
+
+class Variant(NamedTuple):
+    """What a pipeline made of a rule: for which log source, and what has to hold."""
+
+    pipeline: ProcessingPipeline
+    logsource: LogSource
+    predicate: Predicate
+
+
+class Filter:
+    """A filter that was parsed."""
+
+    def __init__(self, document: Document, data: dict[str, Any], parsed: SigmaFilter) -> None:
+        """Take over what was parsed of a document (`data` is what it became for pySigma)."""
+        self.document = document
+        rules = parsed.filter.rules
+        self.names: tuple[str, ...] | None = (
+            tuple(str(rule.reference) for rule in rules) if isinstance(rules, list) else None
+        )
+        """Ids and names of rules; None for any."""
+        has_source = document.data.get("logsource") is not None
+        self.logsource = logsource_of(parsed.logsource) if has_source else LogSource()
+        self._data = data
+        self._lowered: dict[tuple[int, LogSource], Predicate] = {}
+
+    def source_in(self, written_for: LogSource, runs_on: LogSource) -> LogSource | None:
+        """Return the log source that a rule shares with the filter: the one it was written for, or the one it runs on.
+
+        None where the filter's contains neither.
+        """
+        return next((source for source in (written_for, runs_on) if contains(self.logsource, source)), None)
+
+    def predicate(self, pipeline: ProcessingPipeline, source: LogSource) -> Predicate:
+        """Return what has to hold for rules of a log source.
+
+        Raises:
+            RuleError: a value has no meaning on a stream (the first of them).
+        """
+        key = (id(pipeline), source)
+        if key not in self._lowered:
+            errors: list[RuleError] = []
+            self._lowered[key] = self._lower(pipeline, source, errors)
+            if errors:
+                raise errors[0]
+        return self._lowered[key]
+
+    def _lower(self, pipeline: ProcessingPipeline, source: LogSource, errors: list[RuleError]) -> Predicate:
+        parsed = parse(SigmaFilter, self.document, self._data, errors)
+        assert parsed is not None, "it was parsed before"
+        mark_places(parsed.filter, "filter", f"{parsed.title}: ")
+        process_filter(pipeline, parsed, source, self.document)
+        return lower_detections(parsed.filter, self.document, "filter", errors)
+
+
+def read_filter(document: Document, errors: list[RuleError]) -> Filter | None:
+    """Parse a filter; if anything is wrong with it, append every error and return None."""
+    count = len(errors)
+    data = adapted(document, errors)
+    parsed = parse(SigmaFilter, document, data, errors)
+    return Filter(document, data, parsed) if parsed is not None and len(errors) == count else None
+
+
+def contains(outer: LogSource, inner: LogSource) -> bool:
+    """Say whether every attribute that `outer` sets is the same in `inner` (specification 2.1, log source)."""
+    return all(want in (None, have) for want, have in zip(outer, inner, strict=True))
