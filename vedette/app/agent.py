@@ -24,6 +24,7 @@ from prometheus_client import Counter
 from collector.decoders import DECODERS
 from vedette.app.metrics.families import Live
 from vedette.app.metrics.server import MetricsServer
+from vedette.app.open_files import allow_open_files, open_files_needed
 from vedette.app.wiring import build_deliveries, build_sources, read_rules
 from vedette.journal.sqlite import (
     DataFolder,
@@ -128,6 +129,7 @@ class Agent:
             RuleError: a rule can't be used; nothing was started.
             TransientError: the data folder can't be written; nothing was started, or the stop was not a clean one.
         """
+        allow_open_files(open_files_needed(self._config))
         self._folder.create()
         self._folder.lock()
         try:

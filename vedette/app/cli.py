@@ -41,6 +41,7 @@ COMMANDS: Final = {
     "ledger": ("ledger", "Account for every record and every alert."),
     "dead-letters": ("dead_letters", "List and show records that could not be used."),
     "status": ("status", "Ask the running agent how it is."),
+    "doctor": ("doctor", "Try everything that the configuration names, and say what is wrong."),
     "reload": ("reload", "Make the running agent read its rules again."),
     "stop": ("stop", "Stop the running agent cleanly."),
     "config": ("config", "Check, show and describe the configuration."),
