@@ -88,17 +88,23 @@ class Processing:
     """All pipelines of a set of rules: the user's by priority and order, then the repairs, then one sensor's."""
 
     def __init__(self, pipelines: Iterable[Pipeline], *, ours: bool) -> None:
-        """Combine; without `ours` only the user's."""
-        users = sorted(pipelines, key=lambda pipeline: pipeline.priority)
-        repairs = tuple(REPAIRS.values()) if ours else ()
-        self._plain = _combined(users, repairs)
-        self._sensors = tuple(
-            (sensor.covers, _combined(users, (*repairs, sensor.items))) for sensor in SENSORS.values() if ours
-        )
+        """Take the user's pipelines, and with `ours` those that ship."""
+        self._users = sorted(pipelines, key=lambda pipeline: pipeline.priority)
+        self._repairs = tuple(REPAIRS.values()) if ours else ()
+        self._sensors = SENSORS if ours else {}
+        self._made: dict[str, ProcessingPipeline] = {}
 
     def variants(self, source: LogSource) -> list[ProcessingPipeline]:
         """Return what rules of a log source go through: a pipeline for each sensor that stands in for it, else one."""
-        return [pipeline for covers, pipeline in self._sensors if covers(source)] or [self._plain]
+        names = [name for name, sensor in self._sensors.items() if sensor.covers(source)]
+        return [self._pipeline(name) for name in names or [""]]
+
+    def _pipeline(self, sensor: str) -> ProcessingPipeline:
+        """Make the pipeline of a sensor, or for "" of none, when it is first asked for."""
+        if sensor not in self._made:
+            steps = (self._sensors[sensor].items,) if sensor else ()
+            self._made[sensor] = _combined(self._users, (*self._repairs, *steps))
+        return self._made[sensor]
 
 
 def _combined(users: Iterable[Pipeline], ours: Iterable[Items]) -> ProcessingPipeline:
