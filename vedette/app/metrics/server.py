@@ -7,7 +7,6 @@ bounded: heads (h11: 64 KiB), connections, and the life of a connection, whateve
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -33,6 +32,8 @@ CONNECTION_S: Final = 30.0
 """Seconds that a connection may live: one request, and a page of some MB to a slow scraper."""
 HANDSHAKE_S: Final = 10.0
 """Seconds that a TLS handshake may take."""
+STOP_S: Final = 2.0
+"""Seconds that a page that is being made may take when the port closes."""
 REFRESH_S: Final = 60.0
 """How often certificate files are looked at."""
 BACKLOG: Final = 64
@@ -141,10 +142,10 @@ class MetricsServer:
         server.close()
         for connection in tuple(self._state.connections):
             connection.transport.abort()
+        if self._state.tasks:  # not cancelled at once: uvicorn would log that as a bug of ours
+            await asyncio.wait(tuple(self._state.tasks), timeout=STOP_S)
         for task in tuple(self._state.tasks):
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
         self._scraper.close()
 
     def urls(self) -> list[str]:

@@ -322,3 +322,26 @@ async def test_a_stop_cuts_what_is_connected(journal: Journal) -> None:
         with contextlib.suppress(ConnectionError):
             assert await reader.read() == b""
         writer.close()
+
+
+async def test_a_stop_in_the_middle_of_a_scrape_is_no_error(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    reading, released = threading.Event(), threading.Event()
+
+    def read(_: DataFolder) -> Reading:
+        reading.set()
+        assert released.wait(30)
+        return READING
+
+    monkeypatch.setattr(scraper, "read_journal", read)
+    async with serving(journal.folder) as (made, port):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: v\r\n\r\n")
+        assert await asyncio.to_thread(reading.wait, 30)
+        stopping = asyncio.create_task(made.stop())
+        await asyncio.sleep(0)
+        released.set()
+        await stopping
+        writer.close()
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("uvicorn")] == []
