@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 PAGE: Final = 100
 """Items that REST 2 gives at a time at most."""
 PAGES_MAX: Final = 50
+"""Pages of a ticket's texts that are looked through for marks, from the newest on."""
 _MALFORMED: Final = frozenset({400, 413, 422})
 _T = TypeVar("_T")
 
@@ -135,10 +136,10 @@ class Tracker:
         return items[0] if items else None
 
     async def marks(self, ticket_id: int) -> list[tuple[str, Mark]]:
-        """Return who wrote which mark into the subject of a comment."""
+        """Return who wrote which mark into the subject of a comment, newest first."""
         marks: list[tuple[str, Mark]] = []
         for page in range(1, PAGES_MAX + 1):
-            items = await self._attachments(ticket_id, "Subject,Creator", page, PAGE)
+            items = await self._attachments(ticket_id, "Subject,Creator", page, PAGE, order="DESC")
             read = ((str(item.creator.id), read_mark(item.subject)) for item in items)
             marks += [(creator, mark) for creator, mark in read if mark is not None]
             if len(items) < PAGE:
@@ -199,10 +200,11 @@ class Tracker:
         answer = await self._client.ask("GET", "/tickets", query=query, fields=fields, per_page=per_page)
         return _converted(self._done(answer), _Items).items
 
-    async def _attachments(self, ticket_id: int, fields: str, page: int, per_page: int) -> list[_Item]:
-        answer = await self._client.ask(
-            "GET", f"/ticket/{ticket_id}/attachments", fields=fields, page=page, per_page=per_page, orderby="id"
-        )
+    async def _attachments(
+        self, ticket_id: int, fields: str, page: int, per_page: int, order: str = "ASC"
+    ) -> list[_Item]:
+        params: dict[str, str | int] = {"fields": fields, "page": page, "per_page": per_page}
+        answer = await self._client.ask("GET", f"/ticket/{ticket_id}/attachments", orderby="id", order=order, **params)
         return _converted(self._done(answer), _Items).items
 
     async def _check_sight(self, answer: Answer) -> None:

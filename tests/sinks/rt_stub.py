@@ -291,10 +291,11 @@ class RtStub:
 
     def _attachments(self, request: Request, ticket: StubTicket | None) -> Answer:
         page, per_page = int(request.params["page"]), int(request.params["per_page"])
-        texts = ticket.texts[(page - 1) * per_page : page * per_page] if ticket else []
+        texts = ticket.texts if ticket else []
+        ordered = texts[::-1] if request.params["order"] == "DESC" else texts
         items = [
             {"id": str(number), "Subject": text.subject, "Content": text.content, "Creator": {"id": text.creator}}
-            for number, text in enumerate(texts, start=1)
+            for number, text in enumerate(ordered[(page - 1) * per_page : page * per_page], start=1)
         ]
         return 200, {"items": items}
 

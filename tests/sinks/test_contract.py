@@ -40,10 +40,12 @@ class StoreBench:
 class StdoutBench:
     once = False
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, redirect: Callable[[], None]) -> None:
         self._file = file
+        self._redirect = redirect
 
     def make(self) -> Sink:
+        self._redirect()  # here, since pytest sets standard output anew between a fixture and its test
         settings, factory = SINKS["stdout"]
         return factory("stdout", settings(), SinkContext(self._file.parent))
 
@@ -101,8 +103,7 @@ def store(tmp_path: Path) -> SinkBench:
 def stdout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SinkBench]:
     file = tmp_path / "out"
     with file.open("w") as stream:
-        monkeypatch.setattr(sys, "stdout", stream)
-        yield StdoutBench(file)
+        yield StdoutBench(file, lambda: monkeypatch.setattr(sys, "stdout", stream))
         monkeypatch.undo()
 
 
