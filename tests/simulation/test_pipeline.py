@@ -1,7 +1,8 @@
 """The pipeline under crashes: intake, detection with checkpoints, and delivery, as the agent composes them.
 
-Clients push, retry and give up; a file is read with positions; a sink is slow, fails and sees alerts again. The power
-goes at any moment, several times. In the end every acknowledged record has its alert in the sink, once.
+Clients push, retry and give up; a file is read with positions; sinks are slow, fail, refuse and see alerts again, and
+their filters change with each start. The power goes at any moment, several times. In the end every acknowledged record
+has its alert in the store, once; each sink has what its filters let pass, newest last, refused things included.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import apsw
 import orjson
@@ -18,25 +20,35 @@ import pytest
 
 from collector.decoders import DECODERS
 from vedette.journal.protocol import DetectCount
-from vedette.journal.sqlite import DataFolder, SqliteCoreLog, SqliteCoreReader, SqliteIntakeLog, SqliteIntakeReader
-from vedette.pipeline import alert_feed, checkpointer, core_thread, detect, intake
+from vedette.journal.sqlite import (
+    DataFolder,
+    SqliteCoreLog,
+    SqliteCoreReader,
+    SqliteEventReader,
+    SqliteIntakeLog,
+    SqliteIntakeReader,
+)
+from vedette.pipeline import alert_feed, checkpointer, core_thread, detect, event_feed, intake
 from vedette.pipeline.control_record import OP_SETTINGS, OP_START, OP_STOP, ControlRecord
 from vedette.pipeline.core_thread import CoreThread
 from vedette.pipeline.deliver import DeliverRole
 from vedette.pipeline.delivery import Delivery, DeliveryPolicy
 from vedette.pipeline.detect import DetectRole
-from vedette.pipeline.detector import Detector
+from vedette.pipeline.detector import Detector, records_of
 from vedette.pipeline.intake import IntakeRole
+from vedette.pipeline.routing import Filter, Routes, Selection
 from vedette.pipeline.rulesets import hash_of
+from vedette.pipeline.stretch import Feed
 from vedette.pipeline.tail import Tail
 from vedette.runtime.backoff import Backoff
 from vedette.runtime.check import Check
 from vedette.runtime.parcel import Parcel, Receipt
-from vedette.runtime.sink import Outcome
+from vedette.runtime.sink import ForwardedEvent, Outcome
 from vedette.schema.alert import AlertRevision
-from vedette.schema.errors import TransientError, VedetteError
+from vedette.schema.errors import PermanentError, TransientError, VedetteError
+from vedette.schema.level import Level
 from vedette.schema.record import CONTROL_SOURCE, Position, Run
-from vedette.schema.settings import DetectionSettings, RollUpSettings, encode_settings
+from vedette.schema.settings import DetectionSettings, RollUpSettings, decode_settings, encode_settings
 from vedette.testing.faults import INJECTED, Fault, FaultDisk, Loss, Operation
 
 pytestmark = [
@@ -49,6 +61,13 @@ NOW = 1_700_000_000_000_000_000
 STEP_NS = 700_000_000
 SETTINGS = encode_settings(DetectionSettings(cluster="sim", rollup=RollUpSettings(window_ns=1 << 60)))
 BROKEN = b"{"
+FILTERS = [
+    Filter(),
+    Filter(Level.CRITICAL),
+    Filter(only=Selection(sources=("push", "once"))),
+    Filter(exclude=Selection(rules=("falco:*burst", "falco:*7"))),
+]
+EVENT_FILTERS = [Filter(), Filter(only=Selection(sources=("push", "file"))), Filter(exclude=Selection(formats=("*",)))]
 ENOUGH_S = 30.0
 
 
@@ -60,6 +79,8 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(detect, "TICK_NS", 2_000_000)
     monkeypatch.setattr(core_thread, "RETRY_S", 0.002)
     monkeypatch.setattr(alert_feed, "IDLE_S", 0.005)
+    monkeypatch.setattr(event_feed, "IDLE_S", 0.005)
+    monkeypatch.setattr(event_feed, "READ_RETRY_S", 0.002)
     monkeypatch.setattr(checkpointer, "SLICE_KEYS", 3)
     monkeypatch.setattr(DataFolder, "take_ballast", lambda self: True)
 
@@ -86,7 +107,12 @@ class World:
     acked: set[bytes] = field(default_factory=set[bytes])
     tried: int = 0
     """How many of `once` were sent; nobody sends them again."""
-    sink: dict[str, tuple[int, bytes]] = field(default_factory=dict[str, tuple[int, bytes]])
+    sinks: dict[str, dict[str, tuple[int, bytes]]] = field(
+        default_factory=lambda: {name: {} for name in ("store", "routed")}
+    )
+    events: dict[int, bytes] = field(default_factory=dict[int, bytes])
+    mended: bool = False
+    """Whether sinks take now what they refused before."""
     now_ns: int = NOW
 
 
@@ -119,12 +145,10 @@ def world_of(seed: int) -> World:
 
 
 class MemorySink:
-    """Keeps the newest revision of each alert, like the store; fails now and then."""
+    """Keeps the newest revision of each alert, like the store; fails now and then. Not the store refuses some."""
 
-    name = "store"
-
-    def __init__(self, world: World, disk: FaultDisk) -> None:
-        self._world, self._disk = world, disk
+    def __init__(self, name: str, world: World, disk: FaultDisk) -> None:
+        self.name, self._world, self._disk = name, world, disk
 
     async def start(self) -> None:
         self._fail(0.2)
@@ -134,11 +158,30 @@ class MemorySink:
         self._fail(0.1)
         outcomes: list[Outcome] = []
         for revision in revisions:
-            held = self._world.sink.get(revision.alert_id, (0, b""))
-            if revision.version >= held[0]:
-                self._world.sink[revision.alert_id] = (revision.version, revision.document)
-            outcomes.append(TransientError("answer lost") if self._world.random.random() < 0.1 else None)
+            if self.name != "store" and revision.alert_id[0] in "0123" and not self._world.mended:
+                outcomes.append(PermanentError("no such mapping"))
+                continue
+            kept = self._world.sinks[self.name]
+            if revision.version >= kept.get(revision.alert_id, (0, b""))[0]:
+                kept[revision.alert_id] = (revision.version, revision.document)
+            outcomes.append(self._answer())
         return outcomes
+
+    async def deliver_events(self, events: Sequence[ForwardedEvent]) -> Sequence[Outcome]:
+        await asyncio.sleep(0)
+        self._fail(0.1)
+        outcomes: list[Outcome] = []
+        for event, cluster, _ in events:
+            if event.record.seq % 7 == 0 and not self._world.mended:
+                outcomes.append(PermanentError("too long"))
+                continue
+            assert cluster == "sim"
+            self._world.events[event.record.seq] = event.record.payload
+            outcomes.append(self._answer())
+        return outcomes
+
+    def _answer(self) -> Outcome:
+        return TransientError("answer lost") if self._world.random.random() < 0.1 else None
 
     async def stop(self) -> None:
         pass
@@ -164,10 +207,24 @@ class Process:
         self.detector = Detector(DECODERS, self.reader.blob)
         self.detect = DetectRole(self.reader, self.core, tail, self.detector, checkpoint_interval_s=0.0)
         self.intake = IntakeRole(self.log, self.folder, tail, clock, keep_after_seq=lambda: 0)
-        feed = alert_feed.AlertFeed(MemorySink(world, disk), DeliveryPolicy().filter, self.core)
-        self.delivery = Delivery(feed, DeliveryPolicy(), self.core, clock)
-        self.delivery._backoff = Backoff(0.001, 0.004)
-        self.deliver = DeliverRole([self.delivery], self.detect.committed)
+        self.event_reader = SqliteEventReader(self.folder.intake, storage)
+        self.events = event_feed.EventFeed(
+            MemorySink("events", world, disk),
+            world.random.choice(EVENT_FILTERS),
+            self.core,
+            self.event_reader,
+            decoders=DECODERS,
+            settings=decode_settings(SETTINGS),
+        )
+        feeds: list[Feed[Any]] = [
+            alert_feed.AlertFeed(MemorySink("store", world, disk), Filter(), self.core),
+            alert_feed.AlertFeed(MemorySink("routed", world, disk), world.random.choice(FILTERS), self.core),
+            self.events,
+        ]
+        deliveries = [Delivery(feed, DeliveryPolicy(), self.core, clock) for feed in feeds]
+        for delivery in deliveries:
+            delivery._backoff = Backoff(0.001, 0.004)
+        self.deliver = DeliverRole(deliveries, self.detect.committed)
 
     async def run(self) -> None:
         """Do all the work there is, and stop cleanly."""
@@ -190,8 +247,10 @@ class Process:
             self.close()
 
     async def _work(self) -> None:
-        await self.intake.control(ControlRecord(OP_START))
-        await self.intake.control(ControlRecord(OP_SETTINGS, hash=hash_of(SETTINGS)), {"settings": SETTINGS})
+        await self.intake.control(ControlRecord(OP_START), patient=True)
+        settings = ControlRecord(OP_SETTINGS, hash=hash_of(SETTINGS))
+        await self.intake.control(settings, {"settings": SETTINGS}, patient=True)
+        await self._replay()
         async with asyncio.TaskGroup() as sources:
             for client in range(3):
                 sources.create_task(self._push(self.world.pushed[client::3]))
@@ -200,7 +259,17 @@ class Process:
         last_seq = await asyncio.to_thread(self._last_seq)
         while self.detect.seq < last_seq or self._pending():  # time goes on with every tick: the last revisions leave
             await self._tick()
-        await self.intake.control(ControlRecord(OP_STOP))
+        while self.world.mended and await self._replay():
+            await self._tick()
+        await self.intake.control(ControlRecord(OP_STOP), patient=True)
+
+    async def _replay(self) -> int:
+        """Queue all dead deliveries; return how many."""
+        core = self.core.core
+        keys = [key for key, _ in await self.core.insist(core.dead_deliveries, limit=10_000)]
+        await self.core.insist(core.queue_deliveries, keys)
+        self.deliver.deliver_again()
+        return len(keys)
 
     async def _tick(self) -> None:
         await asyncio.sleep(0.001)
@@ -250,7 +319,8 @@ class Process:
     def close(self) -> None:
         self.intake._thread.shutdown()
         self.core._thread.shutdown()
-        for part in (self.reader, self.log, self.core.core):
+        self.events._thread.shutdown()
+        for part in (self.reader, self.event_reader, self.log, self.core.core):
             with contextlib.suppress(apsw.Error, VedetteError):
                 part.close()
 
@@ -276,10 +346,13 @@ def check(folder: Path, world: World) -> None:
         done = detected.get(source, DetectCount())
         settled = count.duplicate + done.processed + done.filtered + done.dead_lettered
         assert count.received == settled + waiting[source], f"the ledger of {source}"
-    for sent in core.delivery_counts().values():
-        assert sent.position <= core.last_alert_position()
-        left = core.last_alert_position() - sent.position
-        assert sent.routed == sent.delivered + sent.superseded + left
+    ends = {"alerts": core.last_alert_position(), "events": log.last_seq()}
+    for name, sent in core.delivery_counts(last_seq=log.last_seq()).items():
+        left = ends[sent.log] - sent.position
+        assert left >= 0
+        assert sent.routed == sent.delivered + sent.superseded + sent.dead_lettered + left, f"the ledger of {name}"
+        letters = [letter for _, letter in core.dead_deliveries(limit=10_000) if letter.delivery == name]
+        assert len(letters) == sent.dead_lettered
     log.close()
     core.close()
 
@@ -295,17 +368,51 @@ def check_finished(folder: Path, world: World) -> None:
     for payload, count in stored.items():
         if b'"rule"' in payload:
             rules[orjson.loads(payload)["rule"]] += count
-    alerts = [orjson.loads(document) for _, document in world.sink.values()]
+    alerts = [orjson.loads(document) for _, document in world.sinks["store"].values()]
     assert Counter({alert["finding_info"]["title"]: alert["count"] for alert in alerts}) == rules
     assert len(alerts) == len(rules), "an alert for each rule, and no more"
     logged: dict[str, tuple[int, bytes]] = {}
     for entry in core.alerts(0, limit=1_000_000):
         logged[entry.revision.alert_id] = (entry.revision.version, entry.revision.document)
-    assert logged == world.sink
+    assert logged == world.sinks["store"]
+    check_routed(core, world)
+    check_events(log, core, world)
     broken = sum(line == BROKEN for line in world.lines)
     assert len(core.dead_letters(limit=1_000)) == core.detect_counts()["file"].dead_lettered == broken
     log.close()
     core.close()
+
+
+def check_routed(core: SqliteCoreReader, world: World) -> None:
+    """Of each alert all revisions passed, or none; and what passed arrived, newest last."""
+    routes = Routes(core.delivery_filters("routed"))
+    wanted: dict[str, tuple[int, bytes]] = {}
+    fates: dict[str, set[bool]] = {}
+    for entry in core.alerts(0, limit=1_000_000):
+        revision = entry.revision
+        fates.setdefault(revision.alert_id, set()).add(routes.want(revision))
+        if routes.want(revision):
+            wanted[revision.alert_id] = (revision.version, revision.document)
+    assert all(len(fate) == 1 for fate in fates.values())
+    assert world.sinks["routed"] == wanted
+    assert core.dead_deliveries() == []
+
+
+def check_events(log: SqliteIntakeReader, core: SqliteCoreReader, world: World) -> None:
+    """The records that the filters of their time let pass arrived, as they are."""
+    routes, sent = Routes(core.delivery_filters("events")), core.delivery_counts(last_seq=log.last_seq())["events"]
+    start = log.last_seq() - sent.routed - sent.suppressed
+    wanted = {
+        record.seq: record.payload
+        for chunk in log.scan(start)
+        for record in records_of(chunk)
+        if record.seq > start
+        and record.run.source != CONTROL_SOURCE
+        and record.payload != BROKEN
+        and routes.at(record.arrival_ns).wants_event(record.run.source, "sim", record.run.format)
+    }
+    assert world.events == wanted
+    assert sent.delivered == len(wanted)
 
 
 async def live(process: Process, disk: FaultDisk, at: int | None) -> bool:
@@ -352,6 +459,7 @@ def test_crash_after_crash(scratch: Path, seed: int, faulty: bool) -> None:
         crashes += disk.off
         check(folder, world)
     assert crashes
+    world.mended = True
     next_life(folder, world, None)
     check_finished(folder, world)
 

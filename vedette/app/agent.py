@@ -163,9 +163,7 @@ class Agent:
         self._intake = IntakeRole(
             self._log, folder, self._tail, SystemClock(), keep_after_seq=lambda: self._detect.checkpoint_seq
         )
-        deliveries = build_deliveries(
-            config, folder, self._core, SystemClock(), self._decoders, end_seq=self._reader.last_seq()
-        )
+        deliveries = build_deliveries(config, folder, self._core, SystemClock(), self._decoders)
         self._deliver = DeliverRole(deliveries, self._detect.committed)
         reader = SqliteEventReader(folder.intake)
         self._replay = Replay(self._core, reader, self._intake, self._deliver, SystemClock())

@@ -70,12 +70,12 @@ def build_sinks(config: Config, context: Callable[[str], SinkContext]) -> dict[s
 
 
 def build_deliveries(
-    config: Config, folder: DataFolder, core: CoreThread, clock: Clock, decoders: Mapping[str, Decoder], end_seq: int
+    config: Config, folder: DataFolder, core: CoreThread, clock: Clock, decoders: Mapping[str, Decoder]
 ) -> list[Delivery]:
-    """Make the configured deliveries; new ones of the events log begin after `end_seq`.
+    """Make the configured deliveries; new ones of the events log begin where it ends now.
 
     Raises:
-        ConfigError: as `build_sinks`.
+        ConfigError: as `build_sinks`. TransientError: the intake log can't be read.
     """
     sinks = build_sinks(config, lambda name: SinkContext(folder.path, clock, CoreNotes(name, core, clock)))
     settings = config.detection_settings()
@@ -86,7 +86,7 @@ def build_deliveries(
         if entry.log == "events":
             assert isinstance(sink, EventSink), "build_sinks has seen to it"
             reader = SqliteEventReader(folder.intake)
-            feed = EventFeed(sink, policy.filter, core, reader, decoders=decoders, settings=settings, end_seq=end_seq)
+            feed = EventFeed(sink, policy.filter, core, reader, decoders=decoders, settings=settings)
         else:
             feed = AlertFeed(sink, policy.filter, core)
         deliveries.append(Delivery(feed, policy, core, clock))

@@ -237,6 +237,10 @@ class EventReader(IntakeReader, Protocol):
         """Return the first sequence number >= `after_seq` behind which the log takes at most `bytes_max` on disk."""
         ...
 
+    def end(self) -> tuple[int, int]:
+        """Return the last committed sequence number and its arrival time; 0 and 0 for an empty log."""
+        ...
+
     def close(self) -> None:
         """Release all files."""
         ...
@@ -378,8 +382,10 @@ class CoreLog(CoreReader, Protocol):
         """Return where a delivery of the events log stands; a new one begins after a sequence number."""
         ...
 
-    def set_delivery_filter(self, delivery: str, filter_text: str) -> list[tuple[int, str]]:
-        """Let a filter hold for what arrives from now on (the cursor's arrival time); return all filters it ever had.
+    def set_delivery_filter(
+        self, delivery: str, filter_text: str, *, after_ns: int | None = None
+    ) -> list[tuple[int, str]]:
+        """Let a filter hold for what arrives after a time, None being the cursor's; return all filters it ever had.
 
         The first filter of a delivery holds for everything. One that is equal to the latest changes nothing.
         """

@@ -52,9 +52,8 @@ class EventFeed:
         *,
         decoders: Mapping[str, Decoder],
         settings: DetectionSettings,
-        end_seq: int,
     ) -> None:
-        """Read for `sink` from a reader of its own; a new delivery begins after `end_seq`."""
+        """Read for `sink` from a reader of its own; a new delivery, and a new filter, begin where the log ends now."""
         self.sink: EventSink = sink
         self.idle_s = IDLE_S
         self._filter = passing
@@ -62,7 +61,7 @@ class EventFeed:
         self._reader = reader
         self._decoders = decoders
         self._settings = settings
-        self._end_seq = end_seq
+        self._end_seq, self._end_ns = reader.end()
         self._routes = Routes([(0, encode_filter(passing))])
         self._wanted: dict[tuple[int, str, str], bool] = {}
         self._labels: dict[str, SourceLabels] = {}
@@ -73,7 +72,9 @@ class EventFeed:
         """Return where delivery stands; a new one begins with what arrives from now on."""
         core, name = self._core.core, self.sink.name
         count = await self._core.insist(core.open_event_delivery, name, after_seq=self._end_seq)
-        self._routes = Routes(await self._core.insist(core.set_delivery_filter, name, encode_filter(self._filter)))
+        text = encode_filter(self._filter)
+        history = await self._core.insist(core.set_delivery_filter, name, text, after_ns=self._end_ns)
+        self._routes = Routes(history)
         return count.position
 
     async def read(self, after: int) -> Stretch[ForwardedEvent] | None:

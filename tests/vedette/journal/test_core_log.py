@@ -414,6 +414,8 @@ def test_a_filter_holds_from_the_arrival_at_which_it_was_set(core: SqliteCoreLog
     arrival_ns = core.cursor().arrival_ns
     assert core.set_delivery_filter("store", "high") == [(0, "all"), (arrival_ns + 1, "high")]
     assert core.set_delivery_filter("mail", "low") == [(0, "low")]
+    assert core.set_delivery_filter("mail", "high", after_ns=70) == [(0, "low"), (71, "high")]
+    assert core.set_delivery_filter("mail", "all", after_ns=60) == [(0, "low"), (71, "all")], "never before the latest"
     core.keep_deliveries({})
     assert core.delivery_filters("store") == [(0, "all"), (arrival_ns + 1, "high")], "only what was ever opened goes"
 

@@ -44,8 +44,10 @@ class Events(Bench):
         self.data.create()
         super().__init__(folder)
         self.intake = SqliteIntakeLog(self.data.intake, retention=Retention(segment_age_ns_max=10 * SECOND))
-        self.end_seq = 0
         self.feeds: list[EventFeed] = []
+
+    end_seq = 0
+    """Where deliveries are told that the log ended."""
 
     def receive(self, *items: bytes, source: str = "falco", format_name: str = "falco", origin: str = "") -> None:
         runs = [Run(source, format_name, len(items), origin=origin)]
@@ -63,11 +65,11 @@ class Events(Bench):
                 reader,
                 decoders=DECODERS,
                 settings=SETTINGS,
-                end_seq=self.end_seq,
             )
         )
         made = Delivery(self.feeds[-1], policy, self.thread, self.clock)
         made._backoff.first_s = 0.001
+        self.feeds[-1]._end_seq = self.end_seq
         return made
 
     def balance(self) -> DeliveryCount:

@@ -104,11 +104,14 @@ class SqliteCoreLog(SqliteCoreReader):
             for table, column in _OF_DELIVERIES:
                 run.executemany(f"DELETE FROM {table} WHERE {column} = ?", [(name,) for name in gone])  # noqa: S608
 
-    def set_delivery_filter(self, delivery: str, filter_text: str) -> list[tuple[int, str]]:
+    def set_delivery_filter(
+        self, delivery: str, filter_text: str, *, after_ns: int | None = None
+    ) -> list[tuple[int, str]]:
         """Let a filter hold for what arrives from now on; return all filters that the delivery ever had."""
         filters = self.delivery_filters(delivery)
         if not filters or filters[-1][1] != filter_text:
-            since_ns = self.cursor().arrival_ns + 1 if filters else 0
+            end_ns = self.cursor().arrival_ns if after_ns is None else after_ns
+            since_ns = max(filters[-1][0], end_ns + 1) if filters else 0
             with self._transaction() as run:
                 run.execute("INSERT OR REPLACE INTO delivery_filter VALUES(?, ?, ?)", (delivery, since_ns, filter_text))
                 run.execute(

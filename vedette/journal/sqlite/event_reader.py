@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vedette.journal.sqlite import segment
 from vedette.journal.sqlite.connection import translated
 from vedette.journal.sqlite.intake_reader import SqliteIntakeReader
 
@@ -31,6 +32,10 @@ class SqliteEventReader(SqliteIntakeReader):
             if chunks:
                 return chunks
         return []
+
+    def end(self) -> tuple[int, int]:
+        """Return the last committed sequence number and its arrival time; 0 and 0 for an empty log."""
+        return self._of_latest(segment.read_last) or (0, 0)
 
     def kept_after(self, after_seq: int, *, bytes_max: int) -> int:
         """Return the first sequence number >= `after_seq` behind which the log takes at most `bytes_max` on disk."""
