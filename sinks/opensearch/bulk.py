@@ -118,6 +118,7 @@ WAIT: Final = {
 
 A new day's index that would exceed the cluster's shards is refused as a validation_exception with 400."""
 _REFUSED: Final = frozenset({400, 413})
+_SERVER_ERROR: Final = 500
 
 
 def _outcome(result: _Result) -> Outcome:
@@ -126,7 +127,7 @@ def _outcome(result: _Result) -> Outcome:
         return None
     kind, reason = _said(result.error)
     text = f"the server answered {result.status} ({reason})"
-    if kind in WAIT:
+    if kind in WAIT and result.status < _SERVER_ERROR:
         return TransientError(
             f"{text}. {WAIT[kind]}; nothing is lost, it is tried again", retry_after_s=OPERATOR_RETRY_S
         )

@@ -9,23 +9,23 @@ from __future__ import annotations
 import asyncio
 import base64
 import gzip
-import io
 import ssl
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import aiohttp
 from opensearchpy import AsyncConnection, ConnectionError, ConnectionTimeout, SSLError  # noqa: A004 - its own tree
 
-from vedette.schema.limits import MIB
+from vedette.schema.limits import KIB, MIB
 from vedette.schema.text import safe_text
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import AsyncGenerator, Collection, Mapping
 
 ANSWER_BYTES_MAX: Final = 16 * MIB
 """Bytes of one answer. A bulk of 500 documents is answered in 30 KB, and in some 500 KB if each was refused."""
 _CONNECTIONS_MAX: Final = 2
 """Open connections to a node: delivery asks one thing at a time, and a broken one may still be closing."""
+_PIECE_BYTES: Final = 256 * KIB
 
 
 class Answer(NamedTuple):
@@ -93,14 +93,11 @@ class BoundedConnection(AsyncConnection):
         if body and self.http_compress:
             body = await asyncio.to_thread(gzip.compress, body, compresslevel=1, mtime=0)
             headers["content-encoding"] = "gzip"
+        if body:
+            headers["content-length"] = str(len(body))
+        pieces = _pieces(body) if body else None
         request = self._open_session().request(
-            method,
-            url,
-            params=_texts(params),
-            # A stream: aiohttp warns about large bytes, which it would write in one go.
-            data=io.BytesIO(body) if body else None,
-            headers=headers,
-            allow_redirects=False,
+            method, url, params=_texts(params), data=pieces, headers=headers, allow_redirects=False
         )
         async with request as response:
             found = bytearray()
@@ -121,6 +118,13 @@ class BoundedConnection(AsyncConnection):
                 trust_env=False,
             )
         return self._session
+
+
+async def _pieces(body: bytes) -> AsyncGenerator[memoryview]:
+    """Cut a body without copying it; given whole, aiohttp would write it in one go (and warns), or copy it."""
+    view = memoryview(body)
+    for at in range(0, len(view), _PIECE_BYTES):
+        yield view[at : at + _PIECE_BYTES]
 
 
 def _texts(params: Mapping[str, Any] | None) -> dict[str, str] | None:

@@ -12,6 +12,7 @@ import base64
 import fnmatch
 import gzip
 import signal
+import ssl
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
@@ -64,8 +65,11 @@ class Request(NamedTuple):
 class OpenSearchStub:
     """One node without security, or with one user; everything is public for tests to set and look at."""
 
-    def __init__(self, port: int = 0, *, user: tuple[str, str] | None = None) -> None:
+    def __init__(
+        self, port: int = 0, *, user: tuple[str, str] | None = None, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.port = port
+        self.tls = tls
         self.user = user
         self.info: dict[str, Any] = {"version": {"distribution": "opensearch", "number": "2.19.4"}}
         self.health: dict[str, Any] = {"status": "green"}
@@ -92,7 +96,7 @@ class OpenSearchStub:
     # --- looking at it ------------------------------------------------------------------------------------------------
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     def documents(self, pattern: str = "*") -> list[dict[str, Any]]:
         """The documents of all indices whose names match, in no order."""
@@ -132,7 +136,7 @@ class OpenSearchStub:
                 connections.discard(task)
                 writer.transport.abort()
 
-        server = await asyncio.start_server(connected, "127.0.0.1", self.port, limit=1 << 20)
+        server = await asyncio.start_server(connected, "127.0.0.1", self.port, ssl=self.tls, limit=1 << 20)
         self.port = server.sockets[0].getsockname()[1]
         self._listening.set()
         await stopping.wait()

@@ -51,6 +51,7 @@ def test_delivered(status: int) -> None:
         (500, "null_pointer_exception", TransientError, "500"),
         (502, "", TransientError, "502"),
         (503, "unavailable_shards_exception", TransientError, "503"),
+        (503, "cluster_block_exception", TransientError, "503"),
         (408, "process_cluster_event_timeout_exception", TransientError, "408"),
         (0, "", TransientError, "0"),
         (302, "", TransientError, "302"),

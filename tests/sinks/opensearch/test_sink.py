@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ from typing import Any
 
 import orjson
 import pytest
+import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -236,6 +238,46 @@ async def test_another_node_is_asked_when_one_is_dead(stub: OpenSearchStub) -> N
                     failures += 1
     assert failures == 0
     assert len(stub.documents()) == 4
+
+
+async def test_a_client_certificate_is_shown(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    authority.issue_cert("vedette").private_key_and_cert_chain_pem.write_to_path(tmp_path / "client.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.verify_mode = ssl.CERT_REQUIRED
+    authority.configure_trust(context)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with OpenSearchStub(tls=context) as stub:
+        async with running(stub, tmp_path, ca_file="ca.pem") as sink:
+            with pytest.raises(TransientError):
+                await sink.deliver(REVISIONS)
+        shown = {"client_cert_file": "client.pem", "client_key_file": "client.pem"}
+        async with running(stub, tmp_path, ca_file="ca.pem", **shown) as sink:
+            assert await sink.deliver(REVISIONS) == [None] * 4
+        async with running(stub, tmp_path, url=stub.url.replace("127.0.0.1", "localhost"), ca_file="ca.pem") as sink:
+            with pytest.raises(TransientError, match="not trusted"):
+                await sink.deliver(REVISIONS)
+
+
+async def test_cancelled_requests_hold_no_connection(stub: OpenSearchStub) -> None:
+    async with running(stub) as sink:
+        for count in range(1, 6):
+            stub.troubles.append(Trouble(hang=True))
+            call = asyncio.ensure_future(sink.deliver(REVISIONS))
+            while len(stub.bulks()) < count:  # noqa: ASYNC110 - the stub lives in another thread
+                await asyncio.sleep(0)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+        assert await sink.deliver(REVISIONS) == [None] * 4
+
+
+async def test_a_path_of_a_proxy_is_kept(stub: OpenSearchStub) -> None:
+    async with running(stub, url=f"{stub.url}/search/") as sink:
+        with pytest.raises(TransientError, match="404"):
+            await sink.deliver(REVISIONS)
+    assert {request.path for request in stub.requests} == {"/search/_index_template/vedette-alerts"}
 
 
 async def test_templates_are_looked_at_again_after_a_failure_and_for_a_new_day(stub: OpenSearchStub) -> None:
