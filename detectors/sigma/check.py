@@ -1,0 +1,86 @@
+"""Checks rule texts for their authors: what keeps rules from loading, and what will keep them from matching.
+
+Pure: texts in, problems out, in the order of path, line and column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from enum import StrEnum
+
+import msgspec
+
+from detectors.rule import RuleText
+from detectors.sigma.dead import faults, verdict
+from detectors.sigma.documents import Key
+from detectors.sigma.filters import Variant, contains
+from detectors.sigma.loading import Draft, Loading
+from detectors.sigma.taxonomy import taxonomies_of
+from vedette.schema.event import LogSource
+
+
+class Severity(StrEnum):
+    """How bad a problem is."""
+
+    ERROR = "error"
+    """The rule does not load, and with it nothing of its set."""
+    WARNING = "warning"
+    """The rule loads, and does not what it seems to."""
+
+
+class Problem(msgspec.Struct, frozen=True, order=True):
+    """Something wrong in a rule file; `line` and `column` count from 1, 0 means the whole file.
+
+    `code`: a constant name of the kind of problem.
+    """
+
+    path: str
+    line: int
+    column: int
+    severity: Severity
+    code: str
+    message: str
+
+    def __str__(self) -> str:
+        """Write as compilers do."""
+        place = self.path + (f":{self.line}" if self.line else "") + (f":{self.column}" if self.column else "")
+        return f"{place}: {self.severity}: {self.message}"
+
+
+def check_rules(texts: Iterable[RuleText], provided: Sequence[LogSource]) -> list[Problem]:
+    """Return everything wrong with rule texts, `provided` being the log sources that there are events of."""
+    loading = Loading(texts, ours=True, defaults={})
+    errors = loading.finish().errors
+    found = [
+        Problem(error.path, error.line, error.column, Severity.ERROR, "refused", error.message) for error in errors
+    ]
+    for draft in loading.drafts:
+        found.extend(_warnings(draft, provided))
+    return sorted(set(found))
+
+
+def _warnings(draft: Draft, provided: Sequence[LogSource]) -> Iterator[Problem]:
+    if draft.document.data.get("id") is None:
+        yield _warning(draft, "no-id", "the rule has no id; its title takes that place, and may not change", "title")
+    if not any(contains(variant.logsource, source) for variant in draft.variants for source in provided):
+        yield _warning(draft, "no-log-source", "no source provides events of this log source", "logsource")
+    for variant in draft.variants:
+        yield from _dead_parts(draft, variant)
+
+
+def _dead_parts(draft: Draft, variant: Variant) -> Iterator[Problem]:
+    known = taxonomies_of(variant.logsource)
+    for atom, reason in faults(variant.predicate, known):
+        yield _warning(draft, "dead-test", reason, *draft.places.get(atom.where, ("detection",)))
+    verdicts = {verdict(variant.predicate, taxonomy) for taxonomy in known}
+    if verdicts == {False}:
+        yield _warning(
+            draft, "dead-rule", "the rule can't match: its condition is never true", "detection", "condition"
+        )
+    if verdicts == {True}:
+        yield _warning(draft, "always", "the rule matches every event", "detection", "condition")
+
+
+def _warning(draft: Draft, code: str, message: str, *keys: Key) -> Problem:
+    place = draft.document.error(message, *keys, at_key=True)
+    return Problem(place.path, place.line, place.column, Severity.WARNING, code, message)
