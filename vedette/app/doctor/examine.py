@@ -17,6 +17,7 @@ from vedette.app.doctor.parts import (
     check_sink,
     check_source,
 )
+from vedette.app.doctor.threads import in_thread
 from vedette.journal.sqlite import DataFolder
 from vedette.runtime.check import Check
 from vedette.schema.errors import VedetteError
@@ -41,13 +42,13 @@ class Finding(NamedTuple):
 async def examine(config: Config) -> list[Finding]:
     """Try everything that a configuration names: components at the same time, findings sorted by component."""
     folder = DataFolder(config.data_dir)
-    running = await asyncio.to_thread(is_running, folder)
+    running = await in_thread(is_running, folder)
     probes: list[Awaitable[list[Finding]]] = [
-        _guarded("configuration", asyncio.to_thread(check_names, config)),
-        _guarded("data_dir", asyncio.to_thread(check_folder, folder, config, running=running)),
-        _guarded("agent", asyncio.to_thread(check_agent, folder, VERSION, running=running)),
-        _guarded("system", asyncio.to_thread(check_open_files, config)),
-        _guarded("rules", asyncio.to_thread(check_rules, config)),
+        _guarded("configuration", in_thread(check_names, config)),
+        _guarded("data_dir", in_thread(check_folder, folder, config, running=running)),
+        _guarded("agent", in_thread(check_agent, folder, VERSION, running=running)),
+        _guarded("system", in_thread(check_open_files, config)),
+        _guarded("rules", in_thread(check_rules, config)),
         _guarded("metrics", check_metrics(config.metrics, running=running)),
     ]
     for name, source in config.sources.items():
@@ -64,7 +65,7 @@ async def _journal(folder: DataFolder, *, running: bool) -> list[Finding]:
     found: list[Finding] = []
 
     async def look() -> Sequence[Check]:
-        found.extend(Finding(*pair) for pair in await asyncio.to_thread(check_journal, folder, running=running))
+        found.extend(Finding(*pair) for pair in await in_thread(check_journal, folder, running=running))
         return ()
 
     return await _guarded("journal", look()) + found

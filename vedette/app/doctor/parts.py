@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -13,6 +12,7 @@ from collector.sources.http.probe import probe as probe_http
 from detectors.engine import Engine
 from detectors.sigma import load_rules
 from sinks import SINKS, SinkContext
+from vedette.app.doctor.threads import in_thread
 from vedette.app.metrics.tls import Certificate
 from vedette.app.open_files import allow_open_files, open_files_needed
 from vedette.app.wiring import build_sinks, build_sources, read_rules
@@ -82,7 +82,7 @@ async def _files(name: str, settings: Any, folder: DataFolder, _: bool) -> Seque
         with contextlib.closing(SqliteIntakeReader(folder.intake)) as intake:
             return probe_files(name, settings, intake.positions().get(name, {}))
 
-    return await asyncio.to_thread(look)
+    return await in_thread(look)
 
 
 async def _stdin(_name: str, _settings: Any, _folder: DataFolder, _running: bool) -> Sequence[Check]:

@@ -9,6 +9,7 @@ import gzip
 import json
 import logging
 import socket
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -313,6 +314,15 @@ def test_sinks_that_raise_hang_or_lie_hide_no_other(
     assert "sinks.fine\n  ok       reach it\n" in told.out
     assert all(char.isprintable() or char == "\n" for char in told.out)
     assert "second line" in told.out
+
+
+def test_a_part_that_blocks_is_left_behind(vedette: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forever = threading.Event()
+    monkeypatch.setattr(examine, "PROBE_S", 0.2)
+    monkeypatch.setattr(examine, "check_rules", lambda _: forever.wait())
+    (row,) = problems(vedette("doctor", "--config", write_config(tmp_path), "--format", "json"))
+    forever.set()
+    assert (row[0], row[2]) == ("rules", "it took more than 0 s")
 
 
 # --- the journal ------------------------------------------------------------------------------------------------------
