@@ -13,6 +13,7 @@ import contextlib
 import json
 import random
 import time
+from collections import Counter
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final
 
@@ -209,12 +210,13 @@ class World:
     async def delivered(self) -> None:
         """Return when every sink has delivered something more."""
         before = self._delivered()
-        while min(now - then for now, then in zip(self._delivered(), before, strict=True)) <= 0:
-            assert self.agent.alive, self.agent.tail()
+        while any((now := self._delivered())[name] <= before[name] for name in self.agent.settings["sinks"]):
+            assert self.agent.alive, (now, self.agent.tail())
             await asyncio.sleep(POLL_S)
 
-    def _delivered(self) -> list[int]:
-        return [account.delivered + account.superseded for account in read_ledger(self.agent.data).deliveries]
+    def _delivered(self) -> Counter[str]:
+        accounts = read_ledger(self.agent.data).deliveries
+        return Counter({account.delivery: account.delivered + account.superseded for account in accounts})
 
     async def settled(self) -> None:
         """Return when all that was sent is in the store, and everything in the store is everywhere."""
@@ -268,11 +270,12 @@ async def in_part(world: World) -> None:
         return rng.choice([None, None, Fault.DROP, Fault.LOSE, Fault.GARBAGE]) if request.writes else None
 
     world.search.refuse, world.tickets.fault = refuse_some, lose_some
-    await world.felt(world.agent.log.stat().st_size, {"search", "tickets"})
-    await world.kill()
-    await world.delivered()
+    for _ in range(3):
+        await world.felt(world.agent.log.stat().st_size, {"search", "tickets"})
+        await world.kill()
     world.search.refuse, world.tickets.fault = lambda index, document_id, source: None, lambda request: None
     await world.kill()
+    await world.delivered()
 
 
 def marks_of(ticket: StubTicket) -> list[Mark]:
