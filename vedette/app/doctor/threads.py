@@ -1,4 +1,4 @@
-"""Runs what blocks beside the event loop, in threads that may be left behind: a hanging file system can't be stopped."""
+"""Runs what blocks beside the event loop, in threads that may be left behind: a hanging disk can not be interrupted."""
 
 from __future__ import annotations
 
