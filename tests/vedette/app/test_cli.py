@@ -159,6 +159,10 @@ def test_a_good_configuration_is_counted(vedette: Call, tmp_path: Path, rule_fil
         ("sources: {a: {http: {routes: {/x: kube_audti}}}}", "kube_audti"),
         ("sources: {a: {stdin: {format: kube_audti}}}", "kube_audti"),
         ("clutser: x", "did you mean `cluster`?"),
+        (
+            "sinks: {raw: {stdout: , log: events}}",
+            "sinks.raw.log: `stdout` takes alerts only; use one of opensearch, webhook, or remove `log`",
+        ),
     ],
 )
 def test_a_bad_configuration_is_explained(vedette: Call, tmp_path: Path, text: str, message: str) -> None:

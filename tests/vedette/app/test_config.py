@@ -8,7 +8,7 @@ from vedette.app.config import Config, default_data_dir
 from vedette.app.config_file import load_config, parse_config
 from vedette.journal.sqlite import Retention
 from vedette.pipeline.delivery import DeliveryPolicy
-from vedette.pipeline.routing import Filter
+from vedette.pipeline.routing import Filter, Selection
 from vedette.schema.errors import ConfigError
 from vedette.schema.level import Level
 from vedette.schema.limits import SECOND_NS
@@ -71,6 +71,32 @@ def test_each_part_is_told_its_own() -> None:
     assert config.journal.retention() == Retention(keep_age_ns=2 * 86_400 * SECOND_NS, segment_age_ns_max=0)
     assert config.sinks["pipe"].kind == "stdout"
     assert config.sinks["pipe"].policy() == DeliveryPolicy(Filter(Level.HIGH), 60, 1000)
+
+
+def test_a_destination_is_told_what_to_pass() -> None:
+    config = parsed(
+        """
+sinks:
+  store: {store: , log: alerts, min_level: informational}
+  tickets:
+    stdout: {}
+    min_level: medium
+    filter: {sources: [audit*], tags: [attack.*]}
+    exclude: {rules: ["falco:*"], clusters: ["dev-?"]}
+  raw: {webhook: {url: "http://h"}, log: events, filter: {formats: [kube_audit]}, min_level: informational}
+"""
+    )
+    passing = {name: entry.policy().filter for name, entry in config.sinks.items()}
+    assert passing == {
+        "store": Filter(),
+        "tickets": Filter(
+            Level.MEDIUM,
+            Selection(sources=("audit*",), tags=("attack.*",)),
+            Selection(rules=("falco:*",), clusters=("dev-?",)),
+        ),
+        "raw": Filter(only=Selection(formats=("kube_audit",))),
+    }
+    assert [entry.log for entry in config.sinks.values()] == ["alerts", "alerts", "events"]
 
 
 def test_relative_paths_count_from_the_folder_of_the_file() -> None:
@@ -136,6 +162,20 @@ def test_variables_stand_for_values_of_any_type() -> None:
             "sinks: {store: {store: {}, min_level: hgh}}",
             "f:1:39: sinks.store.min_level: must be 'informational', 'low'",
         ),
+        (
+            "sinks: {s: {webhook: {url: 'http://h'}, log: events, min_level: high, filter: {tags: [x], sources: [y]}}}",
+            "f:1:12: sinks.s: `filter.tags`, `min_level` can't be used here: `log: events` delivers records, which",
+        ),
+        (
+            "sinks: {s: {store: , exclude: {formats: [falco]}}}",
+            "f:1:12: sinks.s: `exclude.formats` can't be used here: `log: alerts` delivers alerts, which have no",
+        ),
+        ("sinks: {s: {store: , log: event}}", "f:1:27: sinks.s.log: must be 'alerts' or 'events'"),
+        (
+            "sinks: {s: {store: , filter: {source: [a]}}}",
+            "f:1:31: sinks.s.filter.source: unknown key `source`; did you mean `sources`?",
+        ),
+        ("sinks: {s: {store: , filter: {rules: a}}}", "f:1:38: sinks.s.filter.rules: must be a list, such as [value]"),
         ("alerts: {rollup_window_s: 0}", "f:1:27: alerts.rollup_window_s: must be greater than 0; seconds after its"),
         (
             "alerts: {revision_interval_s: 400}",

@@ -13,7 +13,7 @@ import pytest
 
 from vedette.app.ledger import DeliveryAccount, SourceAccount, read_ledger
 from vedette.app.ledger_recount import recount
-from vedette.journal.protocol import DeadLetter, DeliveryCommit, DetectCommit, DetectCount
+from vedette.journal.protocol import DeadDelivery, DeadLetter, DeliveryCommit, DetectCommit, DetectCount
 from vedette.journal.sqlite import DataFolder, Retention, SqliteCoreLog, SqliteIntakeLog
 from vedette.journal.sqlite.intake_reader import segment_paths
 from vedette.schema.alert import AlertRevision
@@ -194,10 +194,86 @@ def test_a_dead_letter_is_shown_harmless_or_as_it_was(journal: Journal, vedette:
     assert vedette("dead-letters", "show", "1", "--raw", *place).out == HOSTILE
 
 
-def test_a_dead_letter_that_is_not_there_is_a_wrong_call(journal: Journal, vedette: Call) -> None:
-    done = vedette("dead-letters", "show", "9", "--data-dir", journal.folder.path)
+# --- deliveries -------------------------------------------------------------------------------------------------------
+def refuse(journal: Journal) -> None:
+    """Two sinks, of alerts and of events, that refuse something."""
+    work(journal)
+    (logged,) = journal.core.alerts(0, limit=1)
+    event = AlertRevision("", 0, 0, 5, "", "", HOSTILE.encode(), "falco", "prod")
+    dead = DeadDelivery("store", "alerts", 1, HOSTILE, logged.revision._replace(rule_id=HOSTILE, source="audit"))
+    journal.core.commit_delivery(DeliveryCommit("store", 4, dead_letters=[dead]))
+    journal.core.open_event_delivery("siem", after_seq=1)
+    letters = [DeadDelivery("siem", "events", 2, "too long", event)]
+    journal.core.commit_delivery(DeliveryCommit("siem", 4, delivered=1, suppressed=1, dead_letters=letters))
+
+
+def test_a_delivery_of_events_is_accounted_for_by_the_end_of_intake(journal: Journal, vedette: Call) -> None:
+    refuse(journal)
+    accounts = {account.delivery: account for account in read_ledger(journal.folder).deliveries}
+    assert accounts["siem"] == DeliveryAccount("siem", 4, 1, 0, 1, 0, 2, suppressed=1, log="events")
+    assert accounts["siem"].missing == 0
+    done = vedette("ledger", "--data-dir", journal.folder.path)
+    assert ["siem", "events", "4", "1", "0", "1", "0", "2", "1"] in [line.split() for line in done.out.splitlines()]
+    apsw.Connection(str(journal.folder.core)).execute("UPDATE delivery SET delivered = 3 WHERE name = 'siem'")
+    assert "NOT BALANCED: sink siem: 2 too many" in vedette("ledger", "--data-dir", journal.folder.path).out
+
+
+def test_dead_deliveries_are_listed_without_their_poison(journal: Journal, vedette: Call) -> None:
+    refuse(journal)
+    place = ("--data-dir", journal.folder.path)
+    done = vedette("dead-letters", "list", *place)
+    assert done.status == 0
+    assert "\x1b" not in done.out
+    listed = [line.split()[0] for line in done.out.splitlines() if line]
+    assert listed == ["ID", "r1", "ID", "d1", "d2"]
+    documents = vedette("dead-letters", "list", "--format", "json", *place).lines
+    assert [(document["id"], document["kind"]) for document in documents] == [
+        ("r1", "record"),
+        ("d1", "delivery"),
+        ("d2", "delivery"),
+    ]
+    assert (documents[1]["rule_id"], documents[1]["reason"]) == (HOSTILE, HOSTILE)
+
+
+@pytest.mark.parametrize(
+    ("options", "ids"),
+    [
+        (["--sink", "siem"], ["d2"]),
+        (["--sink", "nobody"], []),
+        (["--source", "falco"], ["r1", "d2"]),
+        (["--source", "audit"], ["d1"]),
+        (["--reason", "long"], ["d2"]),
+        (["--reason", "no JSON"], ["r1"]),
+        (["--limit", "1"], ["r1", "d2"]),
+        (["--limit", "0"], []),
+    ],
+    ids=str,
+)
+def test_dead_letters_of_both_kinds_are_chosen(
+    journal: Journal, vedette: Call, options: list[str], ids: list[str]
+) -> None:
+    refuse(journal)
+    done = vedette("dead-letters", "list", "--format", "json", *options, "--data-dir", journal.folder.path)
+    assert [document["id"] for document in done.lines] == ids
+
+
+def test_a_dead_delivery_is_shown_harmless_or_as_it_is_kept(journal: Journal, vedette: Call) -> None:
+    refuse(journal)
+    place = ("--data-dir", journal.folder.path)
+    shown = vedette("dead-letters", "show", "d2", *place).out
+    assert r"\x1b[2Jnot\u202ejson" in shown
+    assert "\x1b" not in vedette("dead-letters", "show", "d1", *place).out
+    (document,) = vedette("dead-letters", "show", "d2", "--format", "json", *place).lines
+    assert (document["sink"], document["log"], document["position"], document["queued"]) == ("siem", "events", 2, False)
+    assert vedette("dead-letters", "show", "d2", "--raw", *place).out == HOSTILE
+
+
+@pytest.mark.parametrize("named", ["r9", "9", "d9"])
+def test_a_dead_letter_that_is_not_there_is_a_wrong_call(journal: Journal, vedette: Call, named: str) -> None:
+    refuse(journal)
+    done = vedette("dead-letters", "show", named, "--data-dir", journal.folder.path)
     assert done.status == 2
-    assert "there is no dead letter r9" in done.err
+    assert f"there is no dead letter {'d9' if named == 'd9' else 'r9'}" in done.err
 
 
 def test_dead_letters_are_chosen_by_source_and_number(journal: Journal, vedette: Call) -> None:
