@@ -89,7 +89,9 @@ class RestClient:
             message = f"Request Tracker at {self._settings.url} can't be reached: {_reason(error)}"
             raise TransientError(message, retry_after_s=UNAVAILABLE_RETRY_S) from error
         except TimeoutError as error:
-            message = f"Request Tracker at {self._settings.url} did not answer within {self._timeout_s:g} s"
+            message = (
+                f"Request Tracker at {self._settings.url} did not answer within {self._timeout_s:g} s. Look at its load"
+            )
             raise UnclearError(message, retry_after_s=UNAVAILABLE_RETRY_S) from error
         except httpx.RequestError as error:
             message = f"the connection to Request Tracker at {self._settings.url} broke: {_reason(error)}"

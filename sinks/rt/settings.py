@@ -56,8 +56,15 @@ class RtSettings(BaseModel):
     @classmethod
     def _url_is_an_address(cls, url: str) -> str:
         parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query:
-            raise ValueError("must be a web address without user, password or query: https://rt.example")
+        extras = parts.username or parts.query or parts.fragment
+        if (
+            parts.scheme not in {"http", "https"}
+            or not parts.hostname
+            or extras
+            or not url.isascii()
+            or parts.port == 0
+        ):
+            raise ValueError("must be a web address without user, password, query or fragment: https://rt.example")
         return url.rstrip("/").removesuffix("/REST/2.0")
 
     @field_validator("queue", "reference_field")
@@ -87,7 +94,10 @@ class RtSettings(BaseModel):
             TransientError: the file can't be read now.
         """
         if self.username is None:
-            return {"Authorization": f"token {self._secret(self.token, self.token_file)}"}
+            token = self._secret(self.token, self.token_file)
+            if not token.isascii() or not token.isprintable():
+                raise TransientError("the token for Request Tracker must be ASCII", retry_after_s=SECRET_RETRY_S)
+            return {"Authorization": f"token {token}"}
         basic = httpx.BasicAuth(self.username, self._secret(self.password, self.password_file))
         request = next(basic.auth_flow(httpx.Request("GET", self.url)))
         return {"Authorization": request.headers["Authorization"]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from vedette.schema.level import Level
 from vedette.schema.rule import RuleInfo
 from vedette.testing.sinks import HOSTILE, StandingClock, sample_revision
 
+from .fault_proxy import Behaviour, FaultProxy, apply_then, drip, flood, passing, reset
 from .rt_bench import HurryingClock, contents_of, marks_of, settings_for
 from .rt_stub import Fault, Request, RtStub
 
@@ -426,6 +428,27 @@ async def test_what_may_pass_is_tried_again_and_says_what_to_do(
     assert len(versions(stub)) == 1
 
 
+@pytest.mark.parametrize(
+    ("behaviour", "said"),
+    [(drip(0.05), "did not answer within"), (flood, "broke|endless"), (apply_then(reset), "broke")],
+    ids=["drips", "floods", "resets"],
+)
+async def test_answers_that_never_end_do_not_hold_it(
+    stub: RtStub, notes: MemoryNotes, behaviour: Behaviour, said: str
+) -> None:
+    async with FaultProxy(stub.port) as proxy:
+        sink = make(stub, notes, url=f"http://127.0.0.1:{proxy.port}", timeout_s=1)
+        await sink.start()
+        await proxy.switch(behaviour)
+        (outcome,) = await sink.deliver([keyed(1)])
+        assert isinstance(outcome, TransientError)
+        assert re.search(said, str(outcome))
+        await proxy.switch(passing)
+        assert await sink.deliver([keyed(1)]) == [None]
+        await sink.stop()
+    assert versions(stub) == {1: [(1, 1)]}
+
+
 async def test_a_server_that_says_when_to_come_back_is_heard(stub: RtStub) -> None:
     stub.fault = lambda request: (429, {}) if request.creates else None
     (outcome,) = await deliver(make(stub), keyed(1))
@@ -500,14 +523,14 @@ async def test_a_token_logs_in_and_is_read_again_from_its_file(stub: RtStub, tmp
     assert await deliver(sink, keyed(1)) == [None]
 
 
-@pytest.mark.parametrize("content", [None, b"", b"two\nlines", b"\xff"], ids=["absent", "empty", "two lines", "bytes"])
+@pytest.mark.parametrize("content", [None, b"", b"two\nlines", b"\xff", b"\xc3\xa4"])
 async def test_a_secret_that_cannot_be_read_is_waited_for(stub: RtStub, tmp_path: Path, content: bytes | None) -> None:
     file = tmp_path / "token"
     if content is not None:
         file.write_bytes(content)
     settings = RtSettings.model_validate({"url": stub.url, "queue": "SOC", "token_file": str(file)})
     sink = RtSink("rt", settings, SinkContext(tmp_path))
-    with pytest.raises(TransientError, match="secret"):
+    with pytest.raises(TransientError, match=r"secret|token"):
         await sink.start()
     await sink.stop()
     assert stub.requests == []
@@ -519,6 +542,8 @@ async def test_a_secret_that_cannot_be_read_is_waited_for(stub: RtStub, tmp_path
         {"url": "rt.example"},
         {"url": "ftp://rt.example"},
         {"url": "https://user:password@rt.example"},
+        {"url": "https://rt.example:99999"},
+        {"url": "https://rt.example?token=1-2-3"},
         {"queue": "a' OR id > 0"},
         {"reference_field": "a}'"},
         {"username": None},

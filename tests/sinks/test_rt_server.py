@@ -223,6 +223,23 @@ async def test_a_probe_says_what_is_wrong(request_tracker: RequestTracker, chang
     assert problem.remedy
 
 
+async def test_a_token_logs_in(request_tracker: RequestTracker, notes: MemoryNotes) -> None:
+    perl = (
+        "use RT -init; my $user = RT::User->new(RT->SystemUser); $user->Load($ARGV[0]);"
+        "my $token = RT::AuthToken->new(RT->SystemUser);"
+        'my (undef, undef, $text) = $token->Create(Owner => $user->Id, Description => "tests"); print $text'
+    )
+    command = ["perl", "-I/usr/share/request-tracker5/lib", "-e", perl, request_tracker.user]
+    made = await asyncio.create_subprocess_exec(
+        *command, env={"PATH": "/usr/bin", **request_tracker.environment()}, stdout=asyncio.subprocess.PIPE
+    )
+    token = (await made.communicate())[0].decode()
+    more = {"username": None, "password": None, "token": token}
+    assert await deliver(request_tracker, notes, keyed(1), **more) == [None]
+    with pytest.raises(TransientError, match="refused to log in the token's owner"):
+        await deliver(request_tracker, notes, keyed(1), **{**more, "token": f"{token[:-4]}0000"})
+
+
 async def test_many_tickets_at_a_time_are_one_each(request_tracker: RequestTracker, notes: MemoryNotes) -> None:
     revisions = [sample_revision(number) for number in range(1, 41)]
     waiting = {revision.alert_id: revision for revision in revisions}
