@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 import opensearchpy
@@ -16,9 +17,9 @@ from opensearchpy.serializer import Serializer
 
 from sinks.opensearch.bulk import OPERATOR_RETRY_S, REASON_CHARS_MAX, WAIT
 from sinks.opensearch.connection import Answer, BoundedConnection
-from sinks.opensearch.settings import read_password, split_url, tls_context
+from sinks.opensearch.settings import read_password, tls_context
 from vedette.schema.errors import TransientError
-from vedette.schema.limits import RETRY_ADVICE_S_MAX
+from vedette.schema.limits import RETRY_ADVICE_S_MAX, SECOND_NS
 from vedette.schema.text import safe_text
 
 if TYPE_CHECKING:
@@ -106,12 +107,15 @@ class Client:
             await connection.close()
 
     def refused(self, answer: Answer, doing: str, remedy: str = "") -> TransientError:
-        """Say that a whole request was refused, and what to do; `remedy` where the status alone does not tell."""
+        """Say that a whole request was refused, and what to do; `remedy` where type and status do not tell."""
         kind, said = words(answer)
         text = f"{self._urls} answered {answer.status} to {doing}: {said}"
         pause_s = _retry_after_s(answer.retry_after, self._clock.now_ns())
-        if answer.status < _SERVER_ERROR and answer.status != _TOO_MANY_REQUESTS:
-            remedy = remedy or remedy_for(answer.status, kind)
+        # What these say passes by itself.
+        if answer.status >= _SERVER_ERROR or answer.status == _TOO_MANY_REQUESTS:
+            remedy = ""
+        else:
+            remedy = remedy_for(answer.status, kind) or remedy
             pause_s = max(pause_s, OPERATOR_RETRY_S)
         return TransientError(f"{text}. {remedy}" if remedy else text, retry_after_s=pause_s)
 
@@ -170,17 +174,17 @@ def remedy_for(status: int, kind: str) -> str:
 def _retry_after_s(header: str, now_ns: int) -> float:
     """Seconds that a server asks to wait: RFC 9110, 10.2.3, in seconds or as a date; 1 if it does not say."""
     try:
-        pause_s = float(int(header))
-    except ValueError:
-        try:
-            pause_s = parsedate_to_datetime(header).timestamp() - now_ns / 1e9
-        except (ValueError, OverflowError):
-            pause_s = 1.0
+        if header.isdecimal():
+            pause_s = float(int(header))
+        else:
+            pause_s = parsedate_to_datetime(header).timestamp() - now_ns / SECOND_NS
+    except (ValueError, OverflowError):
+        pause_s = 1.0
     return min(max(pause_s, 1.0), RETRY_ADVICE_S_MAX)
 
 
 def _node(url: str) -> dict[str, Any]:
-    parts = split_url(url)
+    parts = urlsplit(url)
     secure = parts.scheme == "https"
     port = parts.port or (443 if secure else 80)
     return {"host": parts.hostname, "port": port, "use_ssl": secure, "url_prefix": parts.path.strip("/")}

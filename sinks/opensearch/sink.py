@@ -160,7 +160,7 @@ class OpenSearchSink:
             raise client.refused(found, f"a look at the index template {name}")
         answer = await client.put_template(name, wanted)
         if answer.status != OK:
-            raise client.refused(answer, f"installing the index template {name}", _TEMPLATE_REMEDY)
+            raise client.refused(answer, f"installing the index template {name}", _FOREIGN_REMEDY)
 
     def _standing(self, name: str, found: Answer, wanted: Body) -> Standing:
         """Say whose a template is.
@@ -210,8 +210,4 @@ def _date(day: int) -> str:
     return f"{datetime.fromtimestamp(day * _DAY_S, UTC):%Y.%m.%d}"
 
 
-_TEMPLATE_REMEDY: Final = (
-    "Give the role of Vedette's user cluster permissions for index templates, or install the templates of"
-    " docs/sinks/opensearch.md yourself and set manage_template: false"
-)
-_FOREIGN_REMEDY: Final = "Choose another index_prefix, remove that template, or set manage_template: false"
+_FOREIGN_REMEDY: Final = "Choose another index_prefix, remove the other template, or set manage_template: false"

@@ -397,6 +397,12 @@ async def test_a_template_of_somebody_else_is_left_alone(server: OpenSearch, tmp
     async with running(sink_for(server, tmp_path), start=False) as sink:
         with pytest.raises(TransientError, match=r"is not Vedette's.*index_prefix"):
             await sink.start()
+    server.request("DELETE", "/_index_template/vedette-alerts")
+    clash = {"index_patterns": ["vedette-alerts-*"], "priority": 200}
+    server.request("PUT", "/_index_template/another", clash)
+    async with running(sink_for(server, tmp_path), start=False) as sink:
+        with pytest.raises(TransientError, match=r"another.*index_prefix"):
+            await sink.start()
     async with running(sink_for(server, tmp_path, manage_template=False)) as sink:
         await deliver(sink, [sample_revision(1)])
 

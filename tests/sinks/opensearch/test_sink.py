@@ -139,7 +139,17 @@ async def test_nobody_there(unused_tcp_port: int, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("header", "least_s", "most_s"),
-    [("7", 7, 7), ("100000", 300, 300), ("-5", 1, 1), ("soon", 1, 1), ("Fri, 27 Mar 2026 13:00:20 GMT", 20, 20)],
+    [
+        ("7", 7, 7),
+        ("100000", 300, 300),
+        ("-5", 1, 1),
+        ("9" * 400, 1, 1),
+        ("9" * 5000, 1, 1),
+        ("nan", 1, 1),
+        ("", 1, 1),
+        ("soon", 1, 1),
+        ("Fri, 27 Mar 2026 13:00:20 GMT", 20, 20),
+    ],
 )
 async def test_a_server_may_ask_for_a_pause(header: str, least_s: float, most_s: float, stub: OpenSearchStub) -> None:
     assert NOW_NS == OPENED_NS + 3600 * 10**9
