@@ -1,0 +1,146 @@
+"""Lists put into conditions, and macros into their trees.
+
+Source: falcosecurity/falco, userspace/engine/rule_loader_compiler.cpp (`resolve_list`, `compile_list_infos`,
+`resolve_macros`) and filter_macro_resolver.cpp. Lists are put in as text, wherever their name stands alone; a list may
+name lists above it, one level deep. A macro is a tree, so its parts keep together; it sees the macros above it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from detectors.falco.exceptions import quoted
+from detectors.falco.lexer import ConditionError
+from detectors.falco.syntax import And, Check, Expr, Macro, Not, Or
+from detectors.falco.texts import Traced
+
+CONDITION_CHARS_MAX: Final = 1024 * 1024
+"""One condition with its lists; lists that name lists could grow without end."""
+CHECKS_MAX: Final = 50_000
+"""Comparisons of one condition with its macros; macros that name macros double with each."""
+DEPTH_MAX: Final = 200
+"""Nesting of one condition with its macros: evaluation recurses."""
+LOOP_MAX: Final = 64
+"""Macros that name each other before the first of them is expanded."""
+
+_BLANKS: Final = frozenset(" \t\n\r")
+_DELIMITERS: Final = _BLANKS | frozenset("(),=")
+
+
+def with_lists(condition: str, lists: Mapping[str, tuple[str, ...]]) -> tuple[Traced, set[str]]:
+    """Put lists into a condition; returns it with the names of those that it uses.
+
+    Raises:
+        ConditionError: it grows too long.
+    """
+    traced = Traced(condition)
+    used = {name for name, items in lists.items() if name in traced.string and _put_in(traced, name, items)}
+    return traced, used
+
+
+def _put_in(traced: Traced, name: str, items: tuple[str, ...]) -> bool:
+    used = False
+    start = traced.string.find(name)
+    while start >= 0:
+        end = start + len(name)
+        if _stands_alone(traced.string, start, end):
+            used = True
+            start = _replace(traced, start, end, ", ".join(map(quoted, items)))
+            if len(traced.string) > CONDITION_CHARS_MAX:
+                message = f"with its lists the condition has more than {CONDITION_CHARS_MAX} characters"
+                raise ConditionError(message, 0)
+        start = traced.string.find(name, start + 1)
+    return used
+
+
+def _stands_alone(string: str, start: int, end: int) -> bool:
+    return (start == 0 or string[start - 1] in _DELIMITERS) and (end >= len(string) or string[end] in _DELIMITERS)
+
+
+def _replace(traced: Traced, start: int, end: int, items: str) -> int:
+    """Replace a name and the blanks around it, for no items one comma as well; returns where to look on from."""
+    string = traced.string
+    while start > 0 and string[start - 1] in _BLANKS:
+        start -= 1
+    while end < len(string) and string[end] in _BLANKS:
+        end += 1
+    if not items:
+        if start > 0 and string[start - 1] == ",":
+            start -= 1
+        elif end < len(string) and string[end] == ",":
+            end += 1
+    put = f"{' ' if start else ''}{items} "
+    traced.replace(start, end, put)
+    return start + len(items) + 1
+
+
+@dataclass(frozen=True)
+class Expanded:
+    """A condition without macros, and its measures; `used` are the macros that it names, directly or not."""
+
+    expr: Expr
+    checks: int
+    depth: int
+    used: frozenset[str]
+
+
+class MacroError(ConditionError):
+    """A macro is unknown or names itself; the offset is that of its name."""
+
+
+class Macros:
+    """Macros that are expanded when first needed."""
+
+    def __init__(self, conditions: Mapping[str, Expr]) -> None:
+        self._conditions = conditions
+        self._done: dict[str, Expanded] = {}
+
+    def keep(self, name: str, expanded: Expanded) -> None:
+        """Remember a macro that was expanded among those that it sees."""
+        self._done[name] = expanded
+
+    def expand(self, expr: Expr, visible: frozenset[str] | None) -> Expanded:
+        """Replace all macros by their conditions; None sees all.
+
+        Raises:
+            MacroError: a macro is not visible or names itself.
+            ConditionError: the condition becomes too large.
+        """
+        return self._expand(expr, visible, ())
+
+    def _expand(self, expr: Expr, visible: frozenset[str] | None, above: tuple[str, ...]) -> Expanded:
+        if isinstance(expr, Check):
+            return Expanded(expr, 1, 1, frozenset())
+        if isinstance(expr, Macro):
+            return self._macro(expr, visible, above)
+        if isinstance(expr, Not):
+            part = self._expand(expr.part, visible, above)
+            return _bounded(Not(part.expr), part.checks, part.depth, part.used)
+        parts = [self._expand(part, visible, above) for part in expr.parts]
+        made: Expr = (And if isinstance(expr, And) else Or)(tuple(part.expr for part in parts))
+        used = frozenset[str]().union(*(part.used for part in parts))
+        return _bounded(made, sum(part.checks for part in parts), max(part.depth for part in parts), used)
+
+    def _macro(self, macro: Macro, visible: frozenset[str] | None, above: tuple[str, ...]) -> Expanded:
+        name = macro.name
+        if name not in self._conditions or (visible is not None and name not in visible):
+            raise MacroError(f"Undefined macro '{name}' used in filter.", macro.offset)
+        if name in above or len(above) >= LOOP_MAX:
+            raise MacroError(f"reference loop in macro '{name}'", macro.offset)
+        done = self._done.get(name)
+        if done is None:
+            try:
+                done = self._expand(self._conditions[name], visible, (*above, name))
+            except MacroError as error:
+                raise MacroError(error.message, macro.offset) from error
+        return Expanded(done.expr, done.checks, done.depth, done.used | {name})
+
+
+def _bounded(expr: Expr, checks: int, depth: int, used: frozenset[str]) -> Expanded:
+    if checks > CHECKS_MAX:
+        raise ConditionError(f"with its macros the condition has more than {CHECKS_MAX} comparisons", 0)
+    if depth >= DEPTH_MAX:
+        raise ConditionError(f"with its macros the condition is nested deeper than {DEPTH_MAX} levels", 0)
+    return Expanded(expr, checks, depth + 1, used)
