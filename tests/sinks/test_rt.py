@@ -278,6 +278,14 @@ async def test_without_notes_the_ticket_and_what_it_tells_are_found(stub: RtStub
     assert versions(stub) == {1: [(1, 1), (2, 1), (1, 2), (3, 1), (1, 3)]}
 
 
+async def test_a_long_history_hides_no_mark(stub: RtStub) -> None:
+    revisions = [keyed(1, revision=revision) for revision in range(1, 251)]
+    await deliver(make(stub), *revisions)
+    assert await deliver(make(stub), keyed(1, revision=2)) == [None]
+    assert await deliver(make(stub), keyed(1, revision=250)) == [None]
+    assert len(versions(stub)[1]) == 250
+
+
 async def test_marks_of_others_prove_nothing(stub: RtStub, notes: MemoryNotes) -> None:
     await deliver(make(stub), keyed(1))
     mark = new_mark(keyed(2))
@@ -334,6 +342,10 @@ async def test_tickets_born_twice_are_merged_although_nothing_more_is_delivered(
     await sink.start()
     await sink.deliver([keyed(1)])
     assert await sink.deliver([keyed(1)]) == [None]
+    stub.fault = lambda request: (503, {}) if request.path == "/tickets" else None
+    asked = len(stub.requests)
+    await until(lambda: len(stub.requests) > asked)  # the tracker fails just when it is looked at
+    stub.fault = lambda _: None
     stub.release()
     assert len(stub.open_tickets()) == 2
     await until(lambda: "two tickets were created for one thing" in caplog.text)
@@ -511,6 +523,39 @@ async def test_tickets_are_not_created_anew_where_a_right_is_lacking(
     assert versions(stub) == {1: [(1, 1), (1, 2)]}
 
 
+async def test_a_ticket_where_only_comments_are_forbidden_is_left_if_it_was_moved(
+    stub: RtStub, notes: MemoryNotes
+) -> None:
+    await deliver(make(stub, notes), keyed(1))
+    moved = {"id": 1, "Status": "new", "Queue": {"id": "9"}, "_hyperlinks": []}
+    stub.fault = lambda request: (
+        (200, moved) if request.path == "/ticket/1" else (200, {"items": []}) if request.path == "/tickets" else None
+    )
+    assert await deliver(make(stub, notes), keyed(1, revision=2)) == [None]
+    assert versions(stub) == {1: [(1, 1)], 2: [(1, 2)]}
+
+
+@pytest.mark.parametrize("said", [{"message": "Permission Denied"}, "<html>Permission denied by the proxy"], ids=str)
+async def test_a_ticket_that_is_taken_away_just_now_is_looked_at_again(
+    stub: RtStub, notes: MemoryNotes, said: Any
+) -> None:
+    await deliver(make(stub, notes), keyed(1))
+    stub.fault = lambda request: (400, said) if request.comments else None
+    (outcome,) = await deliver(make(stub, notes), keyed(1, revision=2))
+    assert isinstance(outcome, TransientError)
+    stub.tickets[1].status = "deleted"
+    stub.fault = lambda _: None
+    assert await deliver(make(stub, notes), keyed(1, revision=2)) == [None]
+    assert versions(stub) == {2: [(1, 2)]}
+
+
+async def test_a_question_that_is_refused_is_no_fault_of_an_alert(stub: RtStub) -> None:
+    stub.fault = lambda request: (400, {"message": "Wrong query"}) if request.path == "/tickets" else None
+    (outcome,) = await deliver(make(stub), keyed(1))
+    assert isinstance(outcome, TransientError)
+    assert "refused a question (400): Wrong query" in str(outcome)
+
+
 # --- accounts and addresses -------------------------------------------------------------------------------------------
 async def test_a_token_logs_in_and_is_read_again_from_its_file(stub: RtStub, tmp_path: Path) -> None:
     file = tmp_path / "token"
@@ -572,8 +617,10 @@ def test_secrets_are_not_shown() -> None:
 
 async def test_a_ca_file_that_holds_none_is_a_mistake(tmp_path: Path) -> None:
     settings = {"url": "https://rt.example", "queue": "x", **ACCOUNT, "ca_file": str(tmp_path / "none.pem")}
+    sink = RtSink("rt", RtSettings.model_validate(settings), SinkContext(tmp_path))
     with pytest.raises(ConfigError, match=r"none\.pem holds no certificates"):
-        await RtSink("rt", RtSettings.model_validate(settings), SinkContext(tmp_path)).start()
+        await sink.start()
+    assert problems(await sink.probe()) == ["read ca_file"]
 
 
 # --- doctor -----------------------------------------------------------------------------------------------------------
