@@ -223,7 +223,7 @@ class Process:
         ]
         deliveries = [Delivery(feed, DeliveryPolicy(), self.core, clock) for feed in feeds]
         for delivery in deliveries:
-            delivery._backoff = Backoff(0.001, 0.004)
+            delivery._backoff, delivery._queue_backoff = Backoff(0.001, 0.004), Backoff(0.001, 0.004)
         self.deliver = DeliverRole(deliveries, self.detect.committed)
 
     async def run(self) -> None:

@@ -66,6 +66,9 @@ class Delivery:
         self._draining = False
         self._queued = True
         """Whether dead deliveries may be queued, to be delivered again."""
+        self._queue_backoff = Backoff()
+        self._queue_at_s = 0.0
+        """When they are tried next, by the event loop's clock: what fails among them keeps nothing newer waiting."""
         self._position = 0
         self._overdue = 0
         """Everything up to here is more than may wait."""
@@ -91,6 +94,7 @@ class Delivery:
 
     def _hurried(self) -> None:
         self._backoff.reset()
+        self._queue_at_s = 0.0
         self._hurry.set()
         self._bell.set()
 
@@ -106,7 +110,7 @@ class Delivery:
                 await self._settle(stretch)
             if stretch is not None and stretch.more:
                 continue
-            if self._queued:
+            if self._queued and asyncio.get_running_loop().time() >= self._queue_at_s:
                 await self._deliver_queued()
             elif draining and stretch is None:
                 return
@@ -168,12 +172,16 @@ class Delivery:
         if failure is None:
             self._backoff.reset()
             return
+        await _wait(self._hurry, self._tell(failure, self._backoff))
+        self._hurry.clear()
+
+    def _tell(self, failure: TransientError, backoff: Backoff) -> float:
+        """Tell of a failure; return the seconds to pause."""
         advice_s = min(failure.retry_after_s, RETRY_ADVICE_S_MAX)
-        pause_s = self._backoff.next_s(advice_s if self._backoff.tries or advice_s > _NO_ADVICE_S else 0.0)
+        pause_s = backoff.next_s(advice_s if backoff.tries or advice_s > _NO_ADVICE_S else 0.0)
         event = DeliveryUnusable if isinstance(failure, _UnusableError) else DeliveryFailing
         event(self.sink.name, clip_text(str(failure)), round(pause_s, 3)).emit()
-        await _wait(self._hurry, pause_s)
-        self._hurry.clear()
+        return pause_s
 
     async def _expire(self, stretch: Stretch[Any]) -> None:
         """Give up what has waited too long; and the oldest, where too much waits."""
@@ -204,11 +212,13 @@ class Delivery:
         if redelivered or refused:
             commit = DeliveryCommit(name, self._position, redelivered=redelivered, refused_again=refused)
             await self._core.insist(core.commit_delivery, commit)
-        failures = [outcome for outcome in outcomes.values() if isinstance(outcome, TransientError)]
-        if failures and self._draining:
+        failure = next((outcome for outcome in outcomes.values() if isinstance(outcome, TransientError)), None)
+        if failure is None:
+            self._queue_backoff.reset()
+        elif self._draining:
             self._queued = False  # the next start goes on with it
-            return
-        await self._rest(failures[0] if failures else None)
+        else:
+            self._queue_at_s = asyncio.get_running_loop().time() + self._tell(failure, self._queue_backoff)
 
     async def _send_recalled(self, recalled: Sequence[Item[Any] | PermanentError]) -> list[Outcome]:
         items = [found for found in recalled if not isinstance(found, PermanentError)]

@@ -100,8 +100,10 @@ class Bench:
 
     def delivery(self, sink: ScriptedSink, policy: DeliveryPolicy | None = None) -> Delivery:
         policy = policy or DeliveryPolicy()
-        made = Delivery(AlertFeed(sink, policy.filter, self.thread), policy, self.thread, self.clock)
-        made._backoff = Backoff(0.001, 0.002)
+        feed = AlertFeed(sink, policy.filter, self.thread)
+        feed.idle_s = 0.005
+        made = Delivery(feed, policy, self.thread, self.clock)
+        made._backoff, made._queue_backoff = Backoff(0.001, 0.002), Backoff(0.001, 0.002)
         return made
 
     async def drained(self, sink: ScriptedSink, policy: DeliveryPolicy | None = None) -> Delivery:

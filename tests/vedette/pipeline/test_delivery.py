@@ -243,6 +243,24 @@ async def test_a_running_delivery_is_told_of_its_queue(bench: Bench) -> None:
     assert not running.done()
 
 
+async def test_what_fails_in_the_queue_keeps_nothing_newer_waiting(bench: Bench) -> None:
+    sink = ScriptedSink(script=[outcomes(NEVER), TransientError("not this one", retry_after_s=200.0)])
+    await bench.log(alert(1))
+    delivery = bench.delivery(sink)
+    running = bench.run(delivery)
+    await bench.until(bench.core.dead_deliveries)
+    await bench.queue()
+    delivery.deliver_again()
+    await bench.until(lambda: sink.calls == 2)
+    await bench.log(alert(2))
+    await bench.until(partial(has_taken, sink, 1))
+    assert names(sink) == ["a2.1"]
+    assert (running.done(), delivery.failure) == (False, None)
+    delivery.drain()
+    await running
+    assert names(sink) == ["a2.1", "a1.1"], "a stop tries it once more"
+
+
 # --- others, and stopping ---------------------------------------------------------------------------------------------
 async def test_a_sink_that_hangs_holds_up_no_other(bench: Bench) -> None:
     hanging, well = ScriptedSink("hanging", hanging=asyncio.Event()), ScriptedSink("well")
