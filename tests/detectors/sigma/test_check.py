@@ -1,0 +1,122 @@
+"""Problems of rule files: errors and warnings with their places."""
+
+import pytest
+
+from collector.decoders import DECODERS
+from collector.decoders.vpc_flow import FIELDS
+from detectors.packs import shipped_pack_texts
+from detectors.rule import RuleText
+from detectors.sigma import load_rules
+from detectors.sigma.check import Problem, Severity, check_rules
+from detectors.sigma.dead import why_dead
+from detectors.sigma.taxonomy import TAXONOMIES
+
+PROVIDED = [source for decoder in DECODERS.values() for source in decoder.logsources]
+RULE = """\
+title: T
+id: t
+logsource: {product: kubernetes, service: audit}
+detection:
+  selection:
+    verb: create
+    user.username: x
+  condition: selection
+"""
+
+
+def problems(text: str) -> list[Problem]:
+    return check_rules([RuleText("r.yml", text, "")], PROVIDED)
+
+
+def test_a_good_rule_has_none() -> None:
+    assert problems(RULE) == []
+
+
+def test_the_shipped_packs_have_none() -> None:
+    assert check_rules(shipped_pack_texts(), PROVIDED) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("title: T", "title: 5", ["r.yml:1:8: error: Sigma rule title must be a string"]),
+        ("id: t\n", "", ["r.yml:1:1: warning: the rule has no id; its title takes that place, and may not change"]),
+        (
+            "product: kubernetes, service: audit",
+            "product: windows",
+            ["r.yml:3:1: warning: no source provides events of this log source"],
+        ),
+        (
+            "user.username",
+            "user.name",
+            [
+                "r.yml:7:5: warning: Kubernetes audit events have no field 'user.name'",
+                "r.yml:8:3: warning: the rule can't match: its condition is never true",
+            ],
+        ),
+        (
+            "verb: create",
+            "verb: [create, replace]",
+            ["r.yml:6:5: warning: verb is never 'replace': in Kubernetes audit events it is one of connect, create,"],
+        ),
+        ("verb: create", "verb|re: ^cre", []),
+        ("verb: create", "verb|startswith: del", []),
+        (
+            "verb: create",
+            "responseStatus.code: DENY",
+            [
+                "r.yml:6:5: warning: responseStatus.code is never 'DENY': in Kubernetes audit events it is an integer",
+                "r.yml:8",
+            ],
+        ),
+        ("verb: create", "responseStatus.code|startswith: '4'", []),
+        ("verb: create", "requestObject.spec.anything: x", []),
+        (
+            "condition: selection",
+            "condition: not selection",
+            [],
+        ),
+        (
+            "user.username: x\n  condition: selection",
+            "nope: x\n  condition: not selection",
+            [
+                "r.yml:7:5: warning: Kubernetes audit events have no field 'nope'",
+                "r.yml:8:3: warning: the rule matches every event",
+            ],
+        ),
+    ],
+)
+def test_problems_have_places(old: str, new: str, expected: list[str]) -> None:
+    assert old in RULE
+    found = [str(problem) for problem in problems(RULE.replace(old, new))]
+    assert len(found) == len(expected)
+    for problem, words in zip(found, expected, strict=True):
+        assert problem.startswith(words)
+
+
+def test_all_errors_are_told_in_order() -> None:
+    broken = RULE.replace("title: T", "title: 5").replace("verb:", "verb|nope:").replace("id: t", "id: 5")
+    found = problems(f"{broken}---\n{RULE}---\n{RULE}---\n[")
+    assert [problem.severity for problem in found] == [Severity.ERROR] * 5
+    assert [problem.line for problem in found] == [1, 2, 6, 20, 29]
+
+
+def test_a_dead_rule_says_why() -> None:
+    (rule,) = load_rules([RuleText("r", RULE.replace("user.username", "containers"), "")]).rules
+    assert why_dead(rule) == "Kubernetes audit events have no field 'containers'"
+    (alive,) = load_rules([RuleText("r", RULE, "")]).rules
+    assert why_dead(alive) == ""
+
+
+def test_a_field_is_asked_by_the_name_that_events_have() -> None:
+    text = RULE.replace("product: kubernetes, service: audit", "product: linux, category: process_creation")
+    found = [str(problem) for problem in problems(text.replace("user.username", "Hashes").replace("verb", "Image"))]
+    assert found[0] == "r.yml:7:5: warning: Falco alerts have no field 'Hashes'"
+
+
+def test_taxonomies_are_those_of_the_decoders() -> None:
+    """Every log source has one, and it knows every field that a decoder can tell of."""
+    assert {source for taxonomy in TAXONOMIES for source in taxonomy.logsources} == set(PROVIDED)
+    audit, _, flow = TAXONOMIES
+    assert all(map(flow.carries, FIELDS))
+    assert all(audit.carries(field) for field in DECODERS["kube_audit"].head_fields or ())
