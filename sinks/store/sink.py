@@ -106,7 +106,7 @@ class StoreSink:
         """Say whether the store can be written; a store that is not there yet stays so."""
         what = f"write the store {self.path}"
         if not self.path.exists():
-            return [await asyncio.to_thread(_check_folder, what, self.path.parent)]
+            return [await asyncio.to_thread(_check_room, what, self.path)]
         try:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._open)
         except VedetteError as error:
@@ -151,7 +151,9 @@ class StoreSink:
             writer.close()
 
 
-def _check_folder(what: str, folder: Path) -> Check:
+def _check_room(what: str, path: Path) -> Check:
+    """Look at the nearest folder that there is: `vedette run` makes those that are missing below it."""
+    folder = next(parent for parent in path.parents if parent.exists())
     if folder.is_dir() and os.access(folder, os.W_OK):
         return Check(what)
-    return Check(what, f"the folder {folder} is not there or not writable", "make it, or give Vedette's user access")
+    return Check(what, f"{folder} is not a writable folder", "give Vedette's user access to it")
