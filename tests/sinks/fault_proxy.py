@@ -102,8 +102,8 @@ class FaultProxy:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._unlisten()
-        await self._cut()
+        await self.switch(refuse)
+        await asyncio.sleep(0)  # who was being accepted meanwhile is sent away at once
         self._kept.close()
 
     async def switch(self, behaviour: Behaviour | None) -> None:
