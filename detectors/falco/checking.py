@@ -45,7 +45,8 @@ def compile_check(check: Check, source: Source) -> Holds:
 
 def _compile(check: Check, source: Source) -> Holds:
     left = bind(check.left, source)
-    reason = unsupported(check.op, left.info)
+    info = left.info._replace(is_list=False) if source.untyped_lists else left.info
+    reason = unsupported(check.op, info)
     if reason:
         raise FieldError(reason)
     read = left.read
@@ -109,9 +110,12 @@ def _type(bound: Bound) -> str:
 
 def doubts(check: Check, source: Source) -> list[str]:
     """Return the warnings that Falco has for the constants of a comparison."""
-    if not isinstance(check.right, Values):
-        return []
     found: list[str] = []
+    if source.untyped_lists:
+        reason = unsupported(check.op, bind(check.left, source).info)
+        found += [f"{reason}; the file asks for an old engine, so some element has to pass"] * bool(reason)
+    if not isinstance(check.right, Values):
+        return found
     for item in check.right.items:
         if check.op == "regex" and _is_plain_regex(item):
             found.append(

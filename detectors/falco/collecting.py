@@ -1,7 +1,7 @@
 """All items of all files, as later ones define them anew, append to them or replace parts of them.
 
-Source: falcosecurity/falco, userspace/engine/rule_loader_collector.cpp, whose messages these are. A new definition keeps
-the place of the old one in the order of evaluation, but sees what stands above itself.
+Source: falcosecurity/falco, userspace/engine/rule_loader_collector.cpp, whose messages these are. A new definition
+keeps the place of the old one in the order of evaluation, but sees what stands above itself.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from detectors.falco.texts import appended
 
 ENGINE_VERSION: Final = (0, 63, 0)
 """The version of Falco's rule engine (falco 0.44.1) that this one does as."""
+LIST_TYPES_SINCE: Final = (0, 13, 0)
+"""The engine with which audit fields became lists of a type (Falco 0.32). Files that ask for an older one may still
+compare such a list as if it were one value: that is tried on each element, and warned of."""
 
 Item = TypeVar("Item", ListItem, MacroItem, RuleItem)
 
@@ -29,6 +32,11 @@ class Collection:
         self.rules: dict[str, RuleItem] = {}
         self.warnings: list[Diagnostic] = []
         self._index = 0
+        self._has_untyped_lists = False
+
+    def begin_file(self) -> None:
+        """Forget what the last file said of itself."""
+        self._has_untyped_lists = False
 
     def warn(self, warning: Diagnostic) -> None:
         """Keep a warning."""
@@ -43,6 +51,7 @@ class Collection:
         if version[0] != ENGINE_VERSION[0] or version > ENGINE_VERSION:
             required, ours = (".".join(map(str, found)) for found in (version, ENGINE_VERSION))
             raise wrong(f"Rules require engine version {required}, but engine version is {ours}", context)
+        self._has_untyped_lists = version < LIST_TYPES_SINCE
 
     def add_list(self, item: ListItem, *, append: bool) -> None:
         """Define a list or append to one.
@@ -90,6 +99,7 @@ class Collection:
             item.has_unknown_source = True
             message = f"Unknown source {item.source}, skipping"
             self.warn(diagnostic(LoadCode.UNKNOWN_SOURCE, message, item.context))
+        item.has_untyped_lists = self._has_untyped_lists
         item.exceptions = [checked(exception, source) for exception in item.exceptions]
         self._define(self.rules, item)
 

@@ -51,7 +51,7 @@ def read_items(source: RuleText) -> list[yaml.Node]:
 def _documents(source: RuleText, context: Context) -> list[yaml.Node]:
     try:
         _check_bounds(source, context)
-        return [node for node in yaml.compose_all(source.text, Loader=yaml.CSafeLoader) if node is not None]
+        return list(yaml.compose_all(source.text, Loader=yaml.CSafeLoader))
     except yaml.MarkedYAMLError as error:
         message = " ".join(filter(None, (error.context, error.problem)))
         place = place_of(source, error.problem_mark or error.context_mark)

@@ -6,7 +6,6 @@ userspace/engine/rule_loader_compiler.cpp (LOAD_NO_EVTTYPE).
 
 from __future__ import annotations
 
-from functools import reduce
 from typing import Final
 
 from detectors.falco.event_names import EVENT_NAMES
@@ -31,8 +30,8 @@ def event_types(expr: Expr, *, negated: bool = False) -> frozenset[str]:
         return EVENT_NAMES
     parts = [event_types(part, negated=negated) for part in expr.parts]
     if isinstance(expr, And) is not negated:
-        return reduce(frozenset.__and__, parts)
-    return reduce(frozenset.__or__, parts)
+        return parts[0].intersection(*parts[1:])
+    return parts[0].union(*parts[1:])
 
 
 def _of_check(check: Check, *, negated: bool) -> frozenset[str]:

@@ -201,6 +201,7 @@ class RuleItem:
     tags: frozenset[str] = frozenset()
     exceptions: list[ExceptionItem] = field(default_factory=list[ExceptionItem])
     has_unknown_source: bool = False
+    has_untyped_lists: bool = False
     index: int = 0
     visibility: int = 0
 

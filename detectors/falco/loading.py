@@ -1,8 +1,8 @@
 """Falco rule files in, rules out.
 
-Source: falcosecurity/falco, userspace/engine/falco_engine.cpp (`load_rules`) and rule_loader_compiler.cpp. As there, each
-file is compiled with all before it, and the first error ends the loading: a file that only works with a later one is
-wrong. The result depends on nothing but the texts and their order.
+Source: falcosecurity/falco, userspace/engine/falco_engine.cpp (`load_rules`) and rule_loader_compiler.cpp. As there,
+each file is compiled with all before it, and the first error ends the loading: a file that only works with a later one
+is wrong. The result depends on nothing but the texts and their order.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from detectors.falco.lexer import ConditionError
 from detectors.falco.output import OutputError, parse_output
 from detectors.falco.parser import parse
 from detectors.falco.reading import read_item
-from detectors.falco.rules import FalcoRule, FalcoRules, finished
-from detectors.falco.sources import SOURCES, Source
+from detectors.falco.rules import FalcoRule, FalcoRules, finished, source_of
+from detectors.falco.sources import Source
 from detectors.falco.syntax import Check, Expr, Field, Values, checks, fields_of
 from detectors.falco.syscall_fields import DEPRECATED_FIELDS
 from detectors.falco.texts import Text, Traced, joined, locate
@@ -35,8 +35,8 @@ _CONTAINER_INFO_WARNING: Final = (
     "automatically add required fields to the output message."
 )
 _UNSAFE_NA: Final = (
-    "comparing a field value with <NA> is unsafe and can lead to unpredictable behavior of the rule condition; to check "
-    "for the existence of a field, use the 'exists' operator"
+    "comparing a field value with <NA> is unsafe and can lead to unpredictable behavior of the rule condition; to "
+    "check for the existence of a field, use the 'exists' operator"
 )
 _EQUALITY: Final = frozenset(("=", "==", "!=", "in", "intersects", "pmatch"))
 
@@ -50,6 +50,7 @@ def load_falco_rules(texts: Iterable[RuleText]) -> FalcoRules:
     loaded: tuple[tuple[FalcoRule, ...], list[Diagnostic]] = ((), [])
     failures: list[Diagnostic] = []
     for text in texts:
+        collection.begin_file()
         try:
             for node in read_items(text):
                 read_item(text, node, collection)
@@ -95,7 +96,7 @@ class _Compiler:
         self._used_macros: set[str] = set()
         self._macro_texts: dict[str, _Parsed] = {}
         self._macros = Macros({})
-        self._checked: set[tuple[str, int]] = set()
+        self._checked: set[tuple[str, bool, int]] = set()
         self.warnings: list[Diagnostic] = []
 
     def run(self) -> tuple[tuple[FalcoRule, ...], list[Diagnostic]]:
@@ -157,7 +158,7 @@ class _Compiler:
 
     def _rule(self, item: RuleItem) -> FalcoRule | None:
         """Compile a rule; None if it is skipped for what it does not know."""
-        source = SOURCES[item.source]
+        source = source_of(item)
         condition = with_exceptions(item.condition, item.exceptions)
         output_text = joined(item.output)
         if _CONTAINER_INFO in output_text:
@@ -193,7 +194,8 @@ class _Compiler:
     def _check(self, item: RuleItem, parsed: _Parsed, expr: Expr, source: Source) -> bool:
         """Check every comparison of a rule against its source; False if the rule is to be skipped."""
         for check in checks(expr):
-            if (source.name, id(check)) in self._checked:
+            key = (source.name, source.untyped_lists, id(check))
+            if key in self._checked:
                 continue
             owner = self._owner(parsed, check)
             try:
@@ -205,7 +207,7 @@ class _Compiler:
                     return False
                 code = LoadCode.ERR_COMPILE_CONDITION
                 raise LoadError(diagnostic(code, error.message, item.context, place)) from error
-            self._checked.add((source.name, id(check)))
+            self._checked.add(key)
             self._warn_of_check(item, check, source, owner)
         return True
 

@@ -144,11 +144,11 @@ class _Parser(Cursor):
         if self.match(FIELD):
             name = self.token
             return Field(name, self._argument())
-        name = self._transformer_name(TRANSFORMERS)
-        return None if name is None else self._transformer(name)
+        return self._transformer_call()
 
-    def _transformer_name(self, names: tuple[str, ...]) -> str | None:
-        return next((name for name in names if self.word(f"{name}(")), None)
+    def _transformer_call(self) -> Transformer | None:
+        name = next((name for name in TRANSFORMERS if self.word(f"{name}(")), None)
+        return None if name is None else self._transformer(name)
 
     def _argument(self) -> str | None:
         if not self.word("["):
@@ -293,8 +293,7 @@ class _Parser(Cursor):
             inner = Field(self.token, self._argument())
             self._expect(")", "expected a ')' token closing the transformer")
             return Transformer("val", (inner,))
-        name = self._transformer_name(TRANSFORMERS)
-        return None if name is None else self._transformer(name)
+        return self._transformer_call()
 
 
 _RIGHT: Final = ", ".join(f"'{name}'" for name in ("val", *TRANSFORMERS))

@@ -34,8 +34,7 @@ def bind(operand: Operand, source: Source) -> Bound:
     if isinstance(operand, Field):
         return _field(operand, source)
     if isinstance(operand, Literal):
-        constant = operand.text
-        return Bound(FieldInfo("constant", FieldType.CHARBUF), lambda _get: constant)
+        return Bound(FieldInfo("constant", FieldType.CHARBUF), _constant(operand.text))
     if isinstance(operand, Group):
         return _group(operand, source)
     if operand.name == "val":
@@ -43,6 +42,13 @@ def bind(operand: Operand, source: Source) -> Bound:
     if operand.name in _SEVERAL:
         return _SEVERAL[operand.name](operand, source)
     return _one(operand, source)
+
+
+def _constant(value: str) -> Read:
+    def read(_get: GetValue) -> Any:
+        return value
+
+    return read
 
 
 def _field(field: Field, source: Source) -> Bound:

@@ -42,7 +42,7 @@ class FalcoRule(NamedTuple):
     """A rule with its lists, macros and exceptions put in; `enabled` is what its files say of it."""
 
     info: RuleInfo
-    source: str
+    source: Source
     priority: str
     enabled: bool
     condition: Expr
@@ -54,11 +54,6 @@ class FalcoRule(NamedTuple):
     def name(self) -> str:
         """The name that its file gives it."""
         return self.info.title
-
-    @property
-    def fields(self) -> Source:
-        """The source that its fields belong to."""
-        return SOURCES[self.source]
 
 
 class FalcoRules(NamedTuple):
@@ -72,6 +67,11 @@ class FalcoRules(NamedTuple):
     def errors(self) -> tuple[RuleError, ...]:
         """The failures as errors of the house."""
         return tuple(failure.as_error() for failure in self.failures)
+
+
+def source_of(item: RuleItem) -> Source:
+    """Return the source that a rule's fields belong to."""
+    return SOURCES[item.source]._replace(untyped_lists=item.has_untyped_lists)
 
 
 def finished(item: RuleItem, condition: Expr, output: Output, output_text: str, pack: str) -> FalcoRule:
@@ -88,4 +88,4 @@ def finished(item: RuleItem, condition: Expr, output: Output, output_text: str, 
     )
     content = (msgspec.structs.replace(info, pack=""), item.source, item.priority, render(condition), output_text)
     digest = hashlib.sha256(msgspec.json.encode(content)).hexdigest()
-    return FalcoRule(info, item.source, item.priority, item.enabled, condition, output, output_text, digest)
+    return FalcoRule(info, source_of(item), item.priority, item.enabled, condition, output, output_text, digest)

@@ -21,11 +21,15 @@ class FieldError(Exception):
 
 
 class Source(NamedTuple):
-    """An event source: its name and fields, and whether its events have types (`evt.type`)."""
+    """An event source: its name and fields, and whether its events have types (`evt.type`).
+
+    With `untyped_lists` a list may be compared as if it were one value: some element has to pass.
+    """
 
     name: str
     fields: FieldTable
     has_event_types: bool = False
+    untyped_lists: bool = False
 
     def resolve(self, field: Field) -> tuple[FieldInfo, Field]:
         """Return what is known of a field, and the field as the table names it (`evt.arg.path` as `evt.arg[path]`).
