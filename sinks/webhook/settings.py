@@ -24,7 +24,7 @@ _URL: Final = re.compile(r"[!-~]+")
 class WebhookSettings(BaseModel):
     """Any HTTP endpoint that takes JSON by POST."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True)
 
     url: SecretStr
     """Where to post, `http://` or `https://`. Only host and port are ever shown, because the path of many webhooks is a

@@ -133,7 +133,7 @@ def _alert(revision: AlertRevision) -> _Message:
 def _event(forwarded: ForwardedEvent) -> _Message:
     event = forwarded.event
     record = event.record
-    uid = f"{event.uid}-{record.seq}"
+    uid = f"{record.seq}-{event.uid}"
     document = {
         "uid": uid,
         "source": record.run.source,
