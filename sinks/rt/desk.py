@@ -94,8 +94,8 @@ class Desk:
         if ticket is not None and not case.settled:
             await self._comment(case, text, ticket)
 
-    async def unite(self, reference: Reference) -> int:
-        """Merge all tickets of ours that have this reference; return which is left, 0 for none."""
+    async def unite(self, reference: Reference) -> Ticket | None:
+        """Merge all tickets of ours that have this reference and take comments; return the one that is left, if any."""
         return await self._one_of(await self._tracker.find(reference, by_field=self.has_field, by_subject=True))
 
     # --- tickets ------------------------------------------------------------------------------------------------------
@@ -107,31 +107,30 @@ class Desk:
             if ticket is not None:
                 return ticket
         found = await self._find(case)
-        if not found:
+        if found is None:
             await self._create(case, text, gone=known)
-            return None
-        return await self._adopt(case, found)
+        else:
+            await self._adopt(case, found)
+        return found
 
-    async def _find(self, case: Case) -> int:
+    async def _find(self, case: Case) -> Ticket | None:
         """Look for a ticket where none is noted, or the one that was is gone."""
         intent = case.ticket.creating
-        if intent is None and not case.ticket.ticket and case.revision.version == 1 and self.has_field:
+        new = intent is None and not case.ticket.ticket and case.revision.revision == 1
+        if new and self.has_field:  # the usual case; searching subjects as well would read all of them
             return await self._one_of(await self._tracker.find(case.reference, by_field=True, by_subject=False))
         found = await self.unite(case.reference)
-        if not found and intent is not None:
+        if found is None and intent is not None:
             await self._wait(intent)
             found = await self.unite(case.reference)
         return found
 
-    async def _adopt(self, case: Case, found: int) -> Ticket:
-        ticket = await self._tracker.read(found)
-        if ticket is None:
-            raise TransientError(f"ticket {found} of Request Tracker was found, and then was gone")
+    async def _adopt(self, case: Case, ticket: Ticket) -> None:
+        """Note whose ticket it is, and what it tells already."""
         opening = await self._tracker.opening(ticket.id)
         marks = [mark for creator, mark in await self._tracker.marks(ticket.id) if creator == ticket.creator]
         case.ticket = TicketNote(ticket.id)
         await self._memory.learn(case, [*marks, *([opening] if opening else [])])
-        return ticket
 
     async def _create(self, case: Case, text: AlertText, gone: int) -> None:
         mark = new_mark(case.revision)
@@ -154,14 +153,16 @@ class Desk:
         case.ticket, case.alert = TicketNote(number), AlertNote(case.revision.version)
         await self._memory.keep(case)
 
-    async def _one_of(self, found: Sequence[int]) -> int:
+    async def _one_of(self, found: Sequence[int]) -> Ticket | None:
         """Merge tickets that Vedette created, into the oldest; what people copied stays theirs."""
-        if len(found) < 2:  # noqa: PLR2004 - there is nothing to merge
-            return found[0] if found else 0
-        ours = [ticket for ticket in found if await self._tracker.opening(ticket) is not None] or list(found[:1])
+        read = [await self._tracker.read(number) for number in found]
+        tickets = [ticket for ticket in read if ticket is not None]
+        if len(tickets) < 2:  # noqa: PLR2004 - there is nothing to merge
+            return tickets[0] if tickets else None
+        ours = [ticket for ticket in tickets if await self._tracker.opening(ticket.id) is not None] or tickets[:1]
         for ticket in ours[1:]:
-            merged = await self._tracker.merge(ticket, ours[0])
-            TicketsMerged(self._name, ticket, ours[0], merged).emit()
+            merged = await self._tracker.merge(ticket.id, ours[0].id)
+            TicketsMerged(self._name, ticket.id, ours[0].id, merged).emit()
         return ours[0]
 
     # --- comments -----------------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     import trustme
 
-QUEUES: Final = {"General": 1, "SOC": 3}
+QUEUES: Final = {"General": 1, "SOC": 3, "Visible": 7}
 RIGHTS: Final = frozenset(
     {"SeeQueue", "CreateTicket", "ShowTicket", "CommentOnTicket", "ModifyTicket", "SeeCustomField"}
 )
@@ -100,7 +100,7 @@ Answer = tuple[int, Any]
 
 @dataclass
 class RtStub:
-    """A tracker with the queues General and SOC; `rights` are the account's in SOC, it has none in General."""
+    """A tracker with a few queues; `rights` are the account's in SOC. It sees Visible, and has no rights in General."""
 
     field_name: str = "Vedette"
     username: str = "vedette"
@@ -242,7 +242,7 @@ class RtStub:
         ticket = self.tickets.get(number)
         while ticket is not None and ticket.kept:
             ticket = self.tickets[ticket.kept]
-        seen = ticket is not None and ticket.queue == "SOC" and "ShowTicket" in self.rights
+        seen = ticket is not None and self._sees(ticket)
         if part == "/attachments":
             return self._attachments(request, ticket if seen else None)
         if part == "/comment":
@@ -254,7 +254,7 @@ class RtStub:
         return self._change(request.body, ticket) if request.method == "PUT" else (200, self._shown(ticket, whole=True))
 
     def _comment(self, body: dict[str, Any], ticket: StubTicket | None) -> Answer:
-        if ticket is None or "CommentOnTicket" not in self.rights:
+        if ticket is None or ticket.queue != "SOC" or "CommentOnTicket" not in self.rights:
             return 400, {"message": "Permission Denied"}
         ticket.texts.append(Text(self.username, _folded(body["Subject"]), body["Content"]))
         said = ["Comments added"]
@@ -275,8 +275,11 @@ class RtStub:
         self.merge(ticket.id, body["MergeInto"])
         return 200, ["Merge Successful"]
 
+    def _sees(self, ticket: StubTicket) -> bool:
+        return ticket.queue == "Visible" or (ticket.queue == "SOC" and "ShowTicket" in self.rights)
+
     def _search(self, request: Request) -> Answer:
-        found = [ticket for ticket in self.open_tickets() if ticket.queue == "SOC" and "ShowTicket" in self.rights]
+        found = [ticket for ticket in self.open_tickets() if self._sees(ticket)]
         query = request.params["query"]
         if match := re.fullmatch(r"'CF\.\{(.+)\}' = '(.*)'", query):
             by_field = match[1] == self.field_name
@@ -285,7 +288,9 @@ class RtStub:
             found = [ticket for ticket in found if match[1].lower() in ticket.subject.lower()]
         elif match := re.fullmatch(r"id = (\d+) AND Status = '__Inactive__'", query):
             found = [ticket for ticket in found if ticket.id == int(match[1]) and ticket.status in INACTIVE]
-        elif query != "Queue = 'SOC'":
+        elif query == "Queue = 'SOC'":
+            found = [ticket for ticket in found if ticket.queue == "SOC"]
+        else:
             return 400, {"message": f"Wrong query, expecting a OPERATOR in '{query}'"}
         return 200, {"items": [self._shown(ticket) for ticket in found[: int(request.params["per_page"])]]}
 
@@ -300,8 +305,9 @@ class RtStub:
         return 200, {"items": items}
 
     def _shown(self, ticket: StubTicket, *, whole: bool = False) -> dict[str, Any]:
-        links = [{"ref": "comment"}] if "CommentOnTicket" in self.rights else []
-        links += [{"ref": "lifecycle", "to": "open"}] if "ModifyTicket" in self.rights else []
+        own = self.rights if ticket.queue == "SOC" else set[str]()
+        links = [{"ref": "comment"}] if "CommentOnTicket" in own else []
+        links += [{"ref": "lifecycle", "to": "open"}] if "ModifyTicket" in own else []
         return {
             "id": ticket.id if whole else str(ticket.id),
             "Subject": ticket.subject,

@@ -238,7 +238,7 @@ async def test_a_stalled_ticket_stays_stalled(stub: RtStub, notes: MemoryNotes) 
     assert stub.tickets[1].status == "stalled"
 
 
-@pytest.mark.parametrize("way", ["deleted", "gone", "moved out of sight"])
+@pytest.mark.parametrize("way", ["deleted", "gone", "moved out of sight", "moved out of reach"])
 async def test_a_ticket_that_was_taken_away_is_followed_by_a_new_one(
     stub: RtStub, notes: MemoryNotes, way: str
 ) -> None:
@@ -251,12 +251,14 @@ async def test_a_ticket_that_was_taken_away_is_followed_by_a_new_one(
     elif way == "gone":
         del stub.tickets[ticket.id]
     else:
-        ticket.queue = "General"
+        ticket.queue = "General" if way == "moved out of sight" else "Visible"
     before = set(stub.tickets)
     assert await deliver(make(stub, notes), keyed(1, revision=2)) == [None]
     (number,) = set(stub.tickets) - before
     assert f"goes on from ticket {ticket.id}," in stub.tickets[number].texts[0].content
     assert [mark.version for mark in marks_of(contents_of(stub.tickets[number]))] == [2]
+    assert await deliver(make(stub), keyed(1, revision=3)) == [None], "without notes"
+    assert [mark.version for mark in marks_of(contents_of(stub.tickets[number]))] == [2, 3]
 
 
 @pytest.mark.parametrize("created_first", [True, False])
@@ -521,18 +523,6 @@ async def test_tickets_are_not_created_anew_where_a_right_is_lacking(
     stub.rights.add(right)
     assert await deliver(make(stub, notes), keyed(1, revision=2)) == [None]
     assert versions(stub) == {1: [(1, 1), (1, 2)]}
-
-
-async def test_a_ticket_where_only_comments_are_forbidden_is_left_if_it_was_moved(
-    stub: RtStub, notes: MemoryNotes
-) -> None:
-    await deliver(make(stub, notes), keyed(1))
-    moved = {"id": 1, "Status": "new", "Queue": {"id": "9"}, "_hyperlinks": []}
-    stub.fault = lambda request: (
-        (200, moved) if request.path == "/ticket/1" else (200, {"items": []}) if request.path == "/tickets" else None
-    )
-    assert await deliver(make(stub, notes), keyed(1, revision=2)) == [None]
-    assert versions(stub) == {1: [(1, 1)], 2: [(1, 2)]}
 
 
 @pytest.mark.parametrize("said", [{"message": "Permission Denied"}, "<html>Permission denied by the proxy"], ids=str)
