@@ -97,6 +97,26 @@ async def test_alerts_and_events_go_where_they_are_sent(agent: Agent, endpoint: 
     agent.assert_balanced()
 
 
+async def test_a_failing_sink_is_named_and_holds_up_no_other(
+    agent: Agent, endpoint: Endpoint, vedette: Vedette
+) -> None:
+    def failing() -> list[str]:
+        status = vedette("status", "--format", "json", "--config", agent.config).lines[0]
+        found: list[str] = status["sinks_failing"]
+        return found
+
+    endpoint.status = {"/others": 503}
+    await send(agent, "one")
+    await until(lambda: len(endpoint.taken.get("/raw", [])) == len(endpoint.taken.get("/audited", [])) == 1)
+    named = await asyncio.to_thread(failing)
+    assert [each.partition(": ")[0] for each in named] == ["others"]
+    assert "503" in named[0]
+    endpoint.status = {}
+    await agent.settled()
+    assert await asyncio.to_thread(failing) == []
+    agent.assert_balanced()
+
+
 async def test_what_was_refused_is_replayed(agent: Agent, endpoint: Endpoint, vedette: Vedette) -> None:
     config = ("--config", agent.config)
 
