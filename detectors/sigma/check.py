@@ -12,9 +12,10 @@ import msgspec
 
 from detectors.rule import RuleText
 from detectors.sigma.dead import faults, verdict
-from detectors.sigma.documents import Key
-from detectors.sigma.filters import Variant, contains
+from detectors.sigma.documents import Document, Key
+from detectors.sigma.filters import Filter, Variant, contains
 from detectors.sigma.loading import Draft, Loading
+from detectors.sigma.metadata import SECTION
 from detectors.sigma.taxonomy import taxonomies_of
 from vedette.schema.event import LogSource
 
@@ -47,8 +48,11 @@ class Problem(msgspec.Struct, frozen=True, order=True):
         return f"{place}: {self.severity}: {self.message}"
 
 
-def check_rules(texts: Iterable[RuleText], provided: Sequence[LogSource]) -> list[Problem]:
-    """Return everything wrong with rule texts, `provided` being the log sources that there are events of."""
+def check_rules(texts: Iterable[RuleText], provided: Sequence[LogSource], today: str = "") -> list[Problem]:
+    """Return everything wrong with rule texts.
+
+    `provided` are the log sources that there are events of. `today` (`2026-12-31`) tells which exceptions have expired.
+    """
     loading = Loading(texts, ours=True, defaults={})
     errors = loading.finish().errors
     found = [
@@ -56,14 +60,22 @@ def check_rules(texts: Iterable[RuleText], provided: Sequence[LogSource]) -> lis
     ]
     for draft in loading.drafts:
         found.extend(_warnings(draft, provided))
+    found.extend(_expired(exception) for exception in loading.filters if "" < exception.info.expires < today)
     return sorted(set(found))
+
+
+def _expired(exception: Filter) -> Problem:
+    message = f"the exception expired on {exception.info.expires}; remove it, or set a new date"
+    return _warning(exception.document, "expired", message, SECTION, "expires")
 
 
 def _warnings(draft: Draft, provided: Sequence[LogSource]) -> Iterator[Problem]:
     if draft.document.data.get("id") is None:
-        yield _warning(draft, "no-id", "the rule has no id; its title takes that place, and may not change", "title")
+        yield _warning(
+            draft.document, "no-id", "the rule has no id; its title takes that place, and may not change", "title"
+        )
     if not any(contains(variant.logsource, source) for variant in draft.variants for source in provided):
-        yield _warning(draft, "no-log-source", "no source provides events of this log source", "logsource")
+        yield _warning(draft.document, "no-log-source", "no source provides events of this log source", "logsource")
     for variant in draft.variants:
         yield from _dead_parts(draft, variant)
 
@@ -71,16 +83,16 @@ def _warnings(draft: Draft, provided: Sequence[LogSource]) -> Iterator[Problem]:
 def _dead_parts(draft: Draft, variant: Variant) -> Iterator[Problem]:
     known = taxonomies_of(variant.logsource)
     for atom, reason in faults(variant.predicate, known):
-        yield _warning(draft, "dead-test", reason, *draft.places.get(atom.where, ("detection",)))
+        yield _warning(draft.document, "dead-test", reason, *draft.places.get(atom.where, ("detection",)))
     verdicts = {verdict(variant.predicate, taxonomy) for taxonomy in known}
     if verdicts == {False}:
         yield _warning(
-            draft, "dead-rule", "the rule can't match: its condition is never true", "detection", "condition"
+            draft.document, "dead-rule", "the rule can't match: its condition is never true", "detection", "condition"
         )
     if verdicts == {True}:
-        yield _warning(draft, "always", "the rule matches every event", "detection", "condition")
+        yield _warning(draft.document, "always", "the rule matches every event", "detection", "condition")
 
 
-def _warning(draft: Draft, code: str, message: str, *keys: Key) -> Problem:
-    place = draft.document.error(message, *keys, at_key=True)
+def _warning(document: Document, code: str, message: str, *keys: Key) -> Problem:
+    place = document.error(message, *keys, at_key=True)
     return Problem(place.path, place.line, place.column, Severity.WARNING, code, message)

@@ -3,6 +3,7 @@
 - An id may be any text (specification 2.1 asks for a UUID; Falco and home-grown rules have names), `related` names ids
   likewise, and knows the older word `obsoletes`.
 - `utf16le` is the specification's name for what pySigma calls `wide`.
+- `contains`, `startswith` and `endswith` take whole numbers: to Sigma all values are texts.
 - A filter without a log source is for all of them.
 """
 
@@ -19,6 +20,7 @@ ID_CHARS_MAX: Final = 256
 """Characters of an id: it is a key of state and stands in every alert."""
 _RELATIONS: Final = ("correlation", "derived", "merged", "obsolete", "obsoletes", "renamed", "similar")
 _MODIFIERS: Final = {"utf16le": "wide"}
+_PARTS_OF_TEXT: Final = frozenset({"contains", "startswith", "endswith"})
 _SECTIONS: Final = ("detection", "filter")
 ANY_PRODUCT: Final = "any"
 """What pySigma is told of a filter that names no log source: it takes none that is empty."""
@@ -74,14 +76,22 @@ def _relation_errors(document: Document, entry: Any, keys: tuple[Key, ...]) -> l
 
 
 def _renamed(value: Any) -> Any:
-    """Return a detection with its modifiers in pySigma's words."""
+    """Return a detection in pySigma's words; one that says a thing in both is left for pySigma to refuse."""
     if is_object(value):
-        return {_key(key): _renamed(inner) for key, inner in value.items()}
+        items = dict(_item(key, inner) for key, inner in value.items())
+        return items if len(items) == len(value) else value
     return [_renamed(inner) for inner in value] if is_list(value) else value
 
 
-def _key(key: str) -> str:
-    if not any(name in key for name in _MODIFIERS):
-        return key
+def _item(key: str, value: Any) -> tuple[str, Any]:
+    if "|" not in key:
+        return key, _renamed(value)
     field, *modifiers = key.split("|")
-    return "|".join((field, *(_MODIFIERS.get(name, name) for name in modifiers)))
+    renamed = "|".join((field, *(_MODIFIERS.get(name, name) for name in modifiers)))
+    return renamed, _renamed(value) if _PARTS_OF_TEXT.isdisjoint(modifiers) else _as_text(value)
+
+
+def _as_text(value: Any) -> Any:
+    if is_list(value):
+        return [_as_text(inner) for inner in value]
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value

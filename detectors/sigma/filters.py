@@ -14,6 +14,7 @@ from detectors.predicate import Predicate
 from detectors.sigma.dialect import adapted
 from detectors.sigma.documents import Document
 from detectors.sigma.lower import lower_detections
+from detectors.sigma.metadata import ExceptionInfo, exception_info
 from detectors.sigma.parsing import parse
 from detectors.sigma.places import mark_places
 from detectors.sigma.processing import logsource_of, process_filter
@@ -32,9 +33,10 @@ class Variant(NamedTuple):
 class Filter:
     """A filter that was parsed."""
 
-    def __init__(self, document: Document, data: dict[str, Any], parsed: SigmaFilter) -> None:
+    def __init__(self, document: Document, data: dict[str, Any], parsed: SigmaFilter, info: ExceptionInfo) -> None:
         """Take over what was parsed of a document (`data` is what it became for pySigma)."""
         self.document = document
+        self.info = info
         rules = parsed.filter.rules
         self.names: tuple[str, ...] | None = (
             tuple(str(rule.reference) for rule in rules) if isinstance(rules, list) else None
@@ -59,12 +61,14 @@ class Filter:
             RuleError: a value has no meaning on a stream (the first of them).
         """
         key = (id(pipeline), source)
-        if key not in self._lowered:
-            errors: list[RuleError] = []
-            self._lowered[key] = self._lower(pipeline, source, errors)
-            if errors:
-                raise errors[0]
-        return self._lowered[key]
+        known = self._lowered.get(key)
+        if known is not None:
+            return known
+        errors: list[RuleError] = []
+        predicate = self._lower(pipeline, source, errors)
+        if errors:
+            raise errors[0]
+        return self._lowered.setdefault(key, predicate)
 
     def _lower(self, pipeline: ProcessingPipeline, source: LogSource, errors: list[RuleError]) -> Predicate:
         parsed = parse(SigmaFilter, self.document, self._data, errors)
@@ -79,7 +83,8 @@ def read_filter(document: Document, errors: list[RuleError]) -> Filter | None:
     count = len(errors)
     data = adapted(document, errors)
     parsed = parse(SigmaFilter, document, data, errors)
-    return Filter(document, data, parsed) if parsed is not None and len(errors) == count else None
+    info = exception_info(document, errors)
+    return Filter(document, data, parsed, info) if parsed is not None and len(errors) == count else None
 
 
 def contains(outer: LogSource, inner: LogSource) -> bool:

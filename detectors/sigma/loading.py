@@ -67,7 +67,7 @@ class Loading:
         self.drafts: list[Draft] = []
         self.errors: list[RuleError] = []
         self._defaults = defaults
-        self._filters: list[Filter] = []
+        self.filters: list[Filter] = []
         self._owners: dict[str, Document] = {}
         found = [_unless_pipeline(item) for source in sources for item in _merged(read_documents(source))]
         self._processing = Processing((item for item in found if isinstance(item, Pipeline)), ours=ours)
@@ -79,7 +79,7 @@ class Loading:
         rules = tuple(
             rule for draft in self.drafts for variant in draft.variants for rule in self._finished(draft, variant)
         )
-        for exception in self._filters:
+        for exception in self.filters:
             self._report_unused(exception)
         return LoadedRules(rules, tuple(self.errors))
 
@@ -106,7 +106,7 @@ class Loading:
         if exception is not None:
             pipeline = self._processing.variants(exception.logsource)[0]
             exception.predicate(pipeline, exception.logsource)  # to be refused even where no rule is named
-            self._filters.append(exception)
+            self.filters.append(exception)
 
     def _take_rule(self, document: Document) -> None:
         errors: list[RuleError] = []
@@ -138,7 +138,7 @@ class Loading:
         try:
             applied = [
                 found.predicate(variant.pipeline, source)
-                for found in self._filters
+                for found in self.filters
                 if (source := _shared(found, draft, variant)) is not None
             ]
         except RuleError as error:

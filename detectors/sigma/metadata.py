@@ -1,21 +1,29 @@
-"""What a Sigma rule says about itself: the standard attributes, and ours under the free attribute `vedette`.
+"""What rules and filters say about themselves: the standard attributes, and ours under the free attribute `vedette`.
 
-vedette:
+vedette:                                      # of a rule
   dedup_by: [user.username, objectRef.name]   # fields of the dedup key; @event for an alert per event
   controls: [AU-12, SP 800-190 4.3.2]         # NIST SP 800-53 rev. 5 and SP 800-190
   tests:
     - name: exec into a pod
       match: true
       event: {verb: create, …}
+
+vedette:                                      # of a filter
+  owner: platform team                        # who answers for the exception
+  ticket: SEC-123
+  reason: the nightly backup
+  expires: 2026-12-31                         # the last day, by UTC, of events that it excepts
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from datetime import date
 from difflib import get_close_matches
 from typing import Any, Final, TypeVar
 
+import msgspec
 from sigma.rule import SigmaRule
 
 from detectors.rule import RuleTest
@@ -33,17 +41,45 @@ _ATTACK_LIKE: Final = re.compile(r"attack\.ta?\d.*")
 _CONTROL: Final = re.compile(r"SP 800-53 [A-Z]{2}-\d{1,2}(\(\d{1,2}\))?|SP 800-190 \d(\.\d{1,2}){0,2}")
 _CONTROL_SHORT: Final = re.compile(r"[A-Z]{2}-\d{1,2}(\(\d{1,2}\))?")
 _EVENT: Final = "@event"
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _T = TypeVar("_T")
 
 
-class Metadata:
+class Section:
+    """Reads the attribute `vedette` of a document and gathers, in `errors`, everything wrong with it."""
+
+    def __init__(self, document: Document, names: tuple[str, ...]) -> None:
+        """Read the section; `names` are the keys that it may have."""
+        self.errors: list[RuleError] = []
+        self._document = document
+        section = document.data.get(SECTION, {})
+        self.ours: dict[str, Any] = {}
+        if is_object(section):
+            self.ours = self.known(section, names, SECTION)
+        else:
+            self.refuse(f"{SECTION} must be a mapping", SECTION)
+
+    def refuse(self, message: str, *keys: Key, at_key: bool = False) -> None:
+        """Note an error."""
+        self.errors.append(self._document.error(message, *keys, at_key=at_key))
+
+    def known(self, mapping: dict[str, Any], names: tuple[str, ...], *keys: Key) -> dict[str, Any]:
+        """Return a mapping; note each key that is not one of the names."""
+        for name in mapping:
+            if name not in names:
+                close = get_close_matches(name, names, 1)
+                hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(names)}"
+                self.refuse(f"unknown key {name!r}; {hint}", *keys, name, at_key=True)
+        return mapping
+
+
+class Metadata(Section):
     """Reads one rule's attributes and gathers, in `errors`, everything wrong with them."""
 
     def __init__(self, rule: SigmaRule, document: Document) -> None:
-        self.errors: list[RuleError] = []
+        """Take a rule that was parsed from a document."""
+        super().__init__(document, ("dedup_by", "controls", "tests"))
         self._rule = rule
-        self._document = document
-        self._ours = self._section()
 
     def info(self) -> RuleInfo:
         """Return what the rule says about itself: `medium` if it has no level, known by its title if it has no id."""
@@ -68,28 +104,10 @@ class Metadata:
         """Return the rule's own tests."""
         return self._listed("tests", self._test)
 
-    def _refuse(self, message: str, *keys: Key, at_key: bool = False) -> None:
-        self.errors.append(self._document.error(message, *keys, at_key=at_key))
-
-    def _section(self) -> dict[str, Any]:
-        section = self._document.data.get(SECTION, {})
-        if not is_object(section):
-            self._refuse(f"{SECTION} must be a mapping", SECTION)
-            return {}
-        return self._known(section, ("dedup_by", "controls", "tests"), SECTION)
-
-    def _known(self, mapping: dict[str, Any], names: tuple[str, ...], *keys: Key) -> dict[str, Any]:
-        for name in mapping:
-            if name not in names:
-                close = get_close_matches(name, names, 1)
-                hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(names)}"
-                self._refuse(f"unknown key {name!r}; {hint}", *keys, name, at_key=True)
-        return mapping
-
     def _listed(self, name: str, read: Callable[[Any, tuple[Key, ...]], _T | None]) -> tuple[_T, ...]:
-        values: Any = self._ours.get(name, [])
+        values: Any = self.ours.get(name, [])
         if not is_list(values):
-            self._refuse(f"{name} must be a list", SECTION, name)
+            self.refuse(f"{name} must be a list", SECTION, name)
             return ()
         found = [read(value, (SECTION, name, at)) for at, value in enumerate(values)]
         return tuple(value for value in found if value is not None)
@@ -101,36 +119,69 @@ class Metadata:
             if match:
                 found[match[1].upper()] = None
             elif _ATTACK_LIKE.fullmatch(tag.lower()):
-                self._refuse(f"{tag!r} is no ATT&CK id; write attack.t1609 or attack.t1552.007", "tags", position)
+                self.refuse(f"{tag!r} is no ATT&CK id; write attack.t1609 or attack.t1552.007", "tags", position)
         return tuple(found)
 
     def _control(self, value: Any, keys: tuple[Key, ...]) -> str | None:
         control = f"SP 800-53 {value}" if _CONTROL_SHORT.fullmatch(str(value)) else str(value)
         if _CONTROL.fullmatch(control):
             return control
-        self._refuse(f"{value!r} is no NIST control; write AU-12, SP 800-53 AC-6(9) or SP 800-190 4.3.2", *keys)
+        self.refuse(f"{value!r} is no NIST control; write AU-12, SP 800-53 AC-6(9) or SP 800-190 4.3.2", *keys)
         return None
 
     def _field(self, value: Any, keys: tuple[Key, ...]) -> str | None:
         if isinstance(value, str) and value and (not value.startswith("@") or value == _EVENT):
             return value
-        self._refuse(f"{value!r} is no field; write a field's name or {_EVENT}", *keys)
+        self.refuse(f"{value!r} is no field; write a field's name or {_EVENT}", *keys)
         return None
 
     def _test(self, value: Any, keys: tuple[Key, ...]) -> RuleTest | None:
         if not is_object(value):
-            self._refuse("a test is a mapping of name, match and event", *keys)
+            self.refuse("a test is a mapping of name, match and event", *keys)
             return None
-        test = self._known(value, ("name", "match", "event"), *keys)
+        test = self.known(value, ("name", "match", "event"), *keys)
         for name, kind, words in (
             ("name", str, "a text"),
             ("match", bool, "true or false"),
             ("event", dict, "a mapping"),
         ):
             if not isinstance(test.get(name), kind):
-                self._refuse(f"a test's {name} must be {words}", *keys, name)
+                self.refuse(f"a test's {name} must be {words}", *keys, name)
                 return None
         return RuleTest(test["name"], test["match"], test["event"])
+
+
+class ExceptionInfo(msgspec.Struct, frozen=True):
+    """What a filter says about itself; `expires` is a date (`2026-12-31`), "" for never."""
+
+    owner: str = ""
+    ticket: str = ""
+    reason: str = ""
+    expires: str = ""
+
+
+def exception_info(document: Document, errors: list[RuleError]) -> ExceptionInfo:
+    """Read what a filter says about itself, and append everything wrong with it."""
+    names = ExceptionInfo.__struct_fields__
+    section = Section(document, names)
+    found: dict[str, str] = {}
+    for name in names:
+        value: Any = section.ours.get(name, "")
+        if not isinstance(value, str):
+            section.refuse(f"{name} must be a text; quote it", SECTION, name)
+        elif name == "expires" and value and not _is_date(value):
+            section.refuse(f"{value!r} is no date; write 2026-12-31", SECTION, name)
+        else:
+            found[name] = value
+    errors.extend(section.errors)
+    return ExceptionInfo(**found)
+
+
+def _is_date(value: str) -> bool:
+    try:
+        return _DATE.fullmatch(value) is not None and bool(date.fromisoformat(value))
+    except ValueError:
+        return False
 
 
 def _strings(values: Iterable[Any]) -> tuple[str, ...]:

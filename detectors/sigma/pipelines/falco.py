@@ -27,7 +27,7 @@ _CALLS: Final = {
     "dns_query": _OUTGOING,
 }
 CATEGORIES: Final = frozenset(_CALLS)
-_FIELDS: Final = {
+FIELDS: Final = {
     "Image": "proc.exepath",
     "CommandLine": "proc.cmdline",
     "CurrentDirectory": "proc.cwd",
@@ -64,7 +64,7 @@ def items() -> list[ProcessingItem]:
     return [
         ProcessingItem(RewriteValueTransformation("Initiated", "true", {"evt.type": list(_OUTGOING)})),
         ProcessingItem(RewriteValueTransformation("Initiated", "false", {"evt.type": list(_INCOMING)})),
-        _step("field_name_mapping", mapping=_FIELDS),
+        _step("field_name_mapping", mapping=FIELDS),
         *(_only(category, "_falco", {"evt.type": [*calls, None]}) for category, calls in _CALLS.items()),
         _only("file_event", "_falco_reading", {"evt.is_open_write": False}, negated=True),
         _step("change_logsource", product=LOG_SOURCE.product, service=LOG_SOURCE.service),

@@ -25,7 +25,7 @@ detection:
 
 
 def problems(text: str) -> list[Problem]:
-    return check_rules([RuleText("r.yml", text, "")], PROVIDED)
+    return check_rules([RuleText("r.yml", text, "")], PROVIDED, "2026-11-21")
 
 
 def test_a_good_rule_has_none() -> None:
@@ -69,7 +69,7 @@ def test_the_shipped_packs_have_none() -> None:
                 "r.yml:8",
             ],
         ),
-        ("verb: create", "responseStatus.code|startswith: '4'", []),
+        ("verb: create", "responseStatus.code|startswith: 4", []),
         ("verb: create", "requestObject.spec.anything: x", []),
         (
             "condition: selection",
@@ -120,3 +120,25 @@ def test_taxonomies_are_those_of_the_decoders() -> None:
     audit, _, flow = TAXONOMIES
     assert all(map(flow.carries, FIELDS))
     assert all(audit.carries(field) for field in DECODERS["kube_audit"].head_fields or ())
+
+
+EXCEPTION = (
+    "---\ntitle: F\nfilter: {rules: any, x: {verb: get}, condition: not x}\nvedette: {owner: me, expires: 2026-11-20}\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("2026-11-20", "2026-11-21", []),
+        ("2026-11-20", "2026-11-20", ["r.yml:12:22: warning: the exception expired on 2026-11-20"]),
+        ("2026-11-20", "soon", ["r.yml:12:31: error: 'soon' is no date; write 2026-12-31"]),
+        ("2026-11-20", "2026-02-30", ["r.yml:12:31: error: '2026-02-30' is no date"]),
+        ("owner: me", "owner: [me]", ["r.yml:12:18: error: owner must be a text"]),
+        ("owner", "woner", ["r.yml:12:11: error: unknown key 'woner'; did you mean 'owner'?"]),
+    ],
+)
+def test_exceptions_say_who_answers_and_until_when(old: str, new: str, expected: list[str]) -> None:
+    found = [str(problem) for problem in problems(RULE + EXCEPTION.replace(old, new))]
+    assert len(found) == len(expected)
+    assert all(problem.startswith(words) for problem, words in zip(found, expected, strict=True))
