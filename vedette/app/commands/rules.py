@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cyclopts import App
 
 from vedette.app.exit_status import ExitStatus
-from vedette.app.terminal import ConfigFile, Format, put_json, put_table, say
+from vedette.app.terminal import (
+    MESSAGE_CHARS_MAX,
+    ConfigFile,
+    Format,
+    count_text,
+    put,
+    put_json,
+    put_table,
+    say,
+)
+from vedette.schema.text import safe_text
 
 if TYPE_CHECKING:
     from detectors.rule import Rule
+    from detectors.sigma.check import Problem
 
 app = App(
     name="rules",
-    help="List the rules that detection uses.",
+    help="List the rules that detection uses, and check rules.",
     help_epilogue="`vedette rules list --help` shows examples.",
 )
 
@@ -56,6 +69,46 @@ def list_rules(*, format: Format = "table", config: ConfigFile = None) -> int:  
     for error in loaded.errors:
         say(f"vedette: {error}")
     return ExitStatus.USAGE if loaded.errors else ExitStatus.OK
+
+
+@app.command(
+    name="check",
+    help_epilogue="""Examples:
+  vedette rules check rules/ exceptions.yml
+  vedette rules check --format json rules/ | jq -r 'select(.severity == "error") | .message'
+
+Exit status: 0 all rules can be used; 2 some can't.""",
+)
+def check_rules(*paths: Path, format: Format = "table", config: ConfigFile = None) -> int:  # noqa: A002 - as above
+    """Check files and folders of rules; without any, the configured ones. Tells everything at once, with its place.
+
+    Errors keep rules from loading. Warnings tell of rules that load, and do not what they seem to.
+    """
+    from collector.decoders import DECODERS  # noqa: PLC0415 - keeps the start fast
+    from detectors.packs import read_rule_files  # noqa: PLC0415
+    from detectors.sigma.check import Severity  # noqa: PLC0415
+    from detectors.sigma.check import check_rules as check  # noqa: PLC0415
+    from vedette.app.config_file import load_config  # noqa: PLC0415
+    from vedette.app.wiring import read_rules  # noqa: PLC0415
+
+    texts = read_rule_files(paths) if paths else read_rules(load_config(config).rules)
+    provided = [source for decoder in DECODERS.values() for source in decoder.logsources]
+    problems = check(texts, provided, datetime.now(UTC).date().isoformat())
+    _put_problems(problems, format)
+    errors = sum(problem.severity is Severity.ERROR for problem in problems)
+    counts = (count_text(errors, "error"), count_text(len(problems) - errors, "warning"))
+    say(f"{count_text(len(texts), 'file')}: {', '.join(counts)}")
+    return ExitStatus.USAGE if errors else ExitStatus.OK
+
+
+def _put_problems(problems: list[Problem], shown: Format) -> None:
+    import msgspec  # noqa: PLC0415 - keeps the start fast
+
+    for problem in problems:
+        if shown == "json":
+            put_json(msgspec.structs.asdict(problem))
+        else:
+            put(safe_text(str(problem), MESSAGE_CHARS_MAX))
 
 
 def _document(rule: Rule) -> dict[str, Any]:
