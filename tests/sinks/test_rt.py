@@ -320,19 +320,24 @@ async def test_what_is_unclear_is_looked_for_before_it_is_written_again(
     assert versions(stub) == {1: [(1, revision) for revision in range(1, revisions + 1)]}
 
 
-async def test_it_waits_until_a_lost_request_is_over_before_it_writes_again(stub: RtStub, notes: MemoryNotes) -> None:
+@pytest.mark.parametrize("revision", [1, 2], ids=["create", "comment"])
+async def test_it_waits_until_a_lost_request_is_over_before_it_writes_again(
+    stub: RtStub, notes: MemoryNotes, revision: int
+) -> None:
     clock, faults = StandingClock(), [Fault.LATE]
-    stub.fault = lambda request: faults.pop() if request.creates and faults else None
+    for number in range(1, revision):
+        await deliver(make(stub, notes, clock), keyed(1, revision=number))
+    stub.fault = lambda request: faults.pop() if request.writes and faults else None
     sink = make(stub, notes, clock, timeout_s=0.5)
     await sink.start()
-    await sink.deliver([keyed(1)])
-    call = asyncio.ensure_future(sink.deliver([keyed(1)]))
+    await sink.deliver([keyed(1, revision=revision)])
     asked = len(stub.requests)
-    await until(lambda: len(stub.requests) >= asked + 2)  # both searches are over
+    call = asyncio.ensure_future(sink.deliver([keyed(1, revision=revision)]))
+    await until(lambda: len(stub.requests) >= asked + 2)  # it looked for the first time, and found nothing
     stub.release()
     assert await call == [None]
     await sink.stop()
-    assert versions(stub) == {1: [(1, 1)]}
+    assert versions(stub) == {1: [(1, number) for number in range(1, revision + 1)]}
 
 
 async def test_tickets_born_twice_are_merged_although_nothing_more_is_delivered(
