@@ -47,6 +47,7 @@ def load_falco_rules(texts: Iterable[RuleText]) -> FalcoRules:
     After an error the rules are those of the texts before the one that has it.
     """
     collection = Collection()
+    memory = _Memory()
     loaded: tuple[tuple[FalcoRule, ...], list[Diagnostic]] = ((), [])
     failures: list[Diagnostic] = []
     for text in texts:
@@ -54,7 +55,7 @@ def load_falco_rules(texts: Iterable[RuleText]) -> FalcoRules:
         try:
             for node in read_items(text):
                 read_item(text, node, collection)
-            loaded = _Compiler(collection, text.pack).run()
+            loaded = _Compiler(collection, text.pack, memory).run()
         except LoadError as error:
             failures.append(error.diagnostic)
             break
@@ -62,16 +63,31 @@ def load_falco_rules(texts: Iterable[RuleText]) -> FalcoRules:
     return FalcoRules(loaded[0], tuple(failures), tuple(warnings))
 
 
+class _Memory:
+    """What need not be done again when one more file is compiled with those before it."""
+
+    def __init__(self) -> None:
+        self._exprs: dict[str, Expr] = {}
+        self.checked: dict[tuple[str, bool, int], list[tuple[LoadCode, str]]] = {}
+        """Comparisons that are right, by source and identity, with the warnings that are due to them."""
+
+    def parse(self, text: str) -> Expr:
+        """Parse a condition; the same text gives the same tree."""
+        if text not in self._exprs:
+            self._exprs[text] = parse(text)
+        return self._exprs[text]
+
+
 class _Parsed:
     """A condition with its lists, and its tree; it knows the places of its comparisons."""
 
-    def __init__(self, text: Text, context: Context, lists: dict[str, tuple[str, ...]]) -> None:
+    def __init__(self, text: Text, context: Context, lists: dict[str, tuple[str, ...]], memory: _Memory) -> None:
         self.text = text
         self.context = context
         self.traced = Traced(joined(text))
         try:
             self.traced, self.lists = with_lists(joined(text), lists)
-            self.expr = parse(self.traced.string)
+            self.expr = memory.parse(self.traced.string)
         except ConditionError as error:
             raise self.failure(LoadCode.ERR_COMPILE_CONDITION, error) from error
         self.owned = frozenset(id(check) for check in checks(self.expr))
@@ -88,15 +104,16 @@ class _Parsed:
 class _Compiler:
     """Compiles a collection; nothing of it is changed."""
 
-    def __init__(self, collection: Collection, pack: str) -> None:
+    def __init__(self, collection: Collection, pack: str, memory: _Memory) -> None:
         self._collection = collection
+        self._memory = memory
         self._pack = pack
         self._lists = self._listed()
         self._used_lists: set[str] = set(self._nested)
         self._used_macros: set[str] = set()
         self._macro_texts: dict[str, _Parsed] = {}
         self._macros = Macros({})
-        self._checked: set[tuple[str, bool, int]] = set()
+        self._warned: set[tuple[str, bool, int]] = set()
         self.warnings: list[Diagnostic] = []
 
     def run(self) -> tuple[tuple[FalcoRule, ...], list[Diagnostic]]:
@@ -132,7 +149,7 @@ class _Compiler:
         return found
 
     def _parse(self, text: Text, context: Context) -> _Parsed:
-        parsed = _Parsed(text, context, self._lists)
+        parsed = _Parsed(text, context, self._lists, self._memory)
         self._used_lists |= parsed.lists
         return parsed
 
@@ -195,20 +212,22 @@ class _Compiler:
         """Check every comparison of a rule against its source; False if the rule is to be skipped."""
         for check in checks(expr):
             key = (source.name, source.untyped_lists, id(check))
-            if key in self._checked:
+            if key in self._warned:
                 continue
-            owner = self._owner(parsed, check)
             try:
-                compile_check(check, source)
+                if key not in self._memory.checked:
+                    compile_check(check, source)
+                    self._memory.checked[key] = _warnings(check, source)
             except ConditionError as error:
-                place = owner.place(check.offset)
+                place = self._owner(parsed, check).place(check.offset)
                 if isinstance(error, UnknownInConditionError) and item.skip_if_unknown:
                     self._warn(LoadCode.UNKNOWN_FILTER, error.message, item.context, place)
                     return False
                 code = LoadCode.ERR_COMPILE_CONDITION
                 raise LoadError(diagnostic(code, error.message, item.context, place)) from error
-            self._checked.add(key)
-            self._warn_of_check(item, check, source, owner)
+            self._warned.add(key)
+            for warned, message in self._memory.checked[key]:
+                self._warn(warned, message, item.context, self._owner(parsed, check).place(check.offset))
         return True
 
     def _owner(self, parsed: _Parsed, check: Check) -> _Parsed:
@@ -217,14 +236,14 @@ class _Compiler:
             return parsed
         return next((macro for macro in self._macro_texts.values() if id(check) in macro.owned), parsed)
 
-    def _warn_of_check(self, item: RuleItem, check: Check, source: Source, owner: _Parsed) -> None:
-        found = [(LoadCode.COMPILE_CONDITION, message) for message in doubts(check, source)]
-        left = check.left.name if isinstance(check.left, Field) else ""
-        if left.startswith(("ka.", "jevt.")) and check.op in _EQUALITY and isinstance(check.right, Values):
-            found += [(LoadCode.UNSAFE_NA_CHECK, _UNSAFE_NA)] * ("<NA>" in check.right.items)
-        for field in fields_of(check.left):
-            if field.name in DEPRECATED_FIELDS:
-                message = f"usage of deprecated field '{field.name}' has been detected in the rule condition"
-                found.append((LoadCode.DEPRECATED_ITEM, message))
-        for code, message in found:
-            self._warn(code, message, item.context, owner.place(check.offset))
+
+def _warnings(check: Check, source: Source) -> list[tuple[LoadCode, str]]:
+    found = [(LoadCode.COMPILE_CONDITION, message) for message in doubts(check, source)]
+    left = check.left.name if isinstance(check.left, Field) else ""
+    if left.startswith(("ka.", "jevt.")) and check.op in _EQUALITY and isinstance(check.right, Values):
+        found += [(LoadCode.UNSAFE_NA_CHECK, _UNSAFE_NA)] * ("<NA>" in check.right.items)
+    for field in fields_of(check.left):
+        if field.name in DEPRECATED_FIELDS:
+            message = f"usage of deprecated field '{field.name}' has been detected in the rule condition"
+            found.append((LoadCode.DEPRECATED_ITEM, message))
+    return found
