@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple, Protocol
 import msgspec
 
 from vedette.schema.alert import AlertRevision
+from vedette.schema.limits import GROUP_BYTES_MAX
 from vedette.schema.operator import Saved
 from vedette.schema.record import Position, Run
 
@@ -126,6 +127,8 @@ class DeadLetter(NamedTuple):
     reason: str
     detail: str
     payload: bytes
+    context: str = ""
+    """What its decoder was told beside the bytes (`Run.context`)."""
     replayed_ns: int = 0
     """When it was put into intake again; 0: never."""
 
@@ -205,8 +208,11 @@ class DeliveryCommit(NamedTuple):
 class IntakeReader(Protocol):
     """Reading side of the intake log; safe beside a running writer, also from another process."""
 
-    def read(self, after_seq: int, *, items_max: int) -> list[Chunk]:
-        """Return committed chunks that hold records after `after_seq`, in order; the first may begin before it."""
+    def read(self, after_seq: int, *, items_max: int, bytes_max: int = GROUP_BYTES_MAX) -> list[Chunk]:
+        """Return committed chunks that hold records after `after_seq`, in order; the first may begin before it.
+
+        The chunk with which they reach `items_max` records or `bytes_max` bytes is the last.
+        """
         ...
 
     def scan(self, after_seq: int = 0) -> Iterator[Chunk]:
@@ -228,10 +234,6 @@ class IntakeReader(Protocol):
 
 class EventReader(IntakeReader, Protocol):
     """The intake log as deliveries of the events log read it."""
-
-    def read_some(self, after_seq: int, *, items_max: int, bytes_max: int) -> list[Chunk]:
-        """Do what `read` does, and stop as well behind the chunk that reaches `bytes_max`."""
-        ...
 
     def kept_after(self, after_seq: int, *, bytes_max: int) -> int:
         """Return the first sequence number >= `after_seq` behind which the log takes at most `bytes_max` on disk."""

@@ -59,6 +59,7 @@ class Effects:
                 reason,
                 detail[:TEXT_CHARS_MAX],
                 record.payload[:DEAD_LETTER_BYTES_MAX],
+                run.context,
             )
         )
         self._chain(f"{record.seq}:{reason}".encode())

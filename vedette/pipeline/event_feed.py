@@ -128,7 +128,7 @@ class EventFeed:
         room_bytes = FORWARD_BYTES_MAX
         while room_bytes > 0 and len(stretch.waiting) < BATCH_REVISIONS_MAX and stretch.end - after < FORWARD_ITEMS_MAX:
             items_max = BATCH_REVISIONS_MAX - len(stretch.waiting)
-            chunks = self._reader.read_some(stretch.end, items_max=items_max, bytes_max=room_bytes)
+            chunks = self._reader.read(stretch.end, items_max=items_max, bytes_max=room_bytes)
             for chunk in chunks:
                 room_bytes -= chunk.size_bytes
                 self._take(chunk, stretch)
@@ -211,7 +211,7 @@ class EventFeed:
 
 def find_record(reader: EventReader, seq: int) -> Record | None:
     """Read one record of the intake log; None if it is not there any more."""
-    for chunk in reader.read_some(seq - 1, items_max=1, bytes_max=1):
+    for chunk in reader.read(seq - 1, items_max=1, bytes_max=1):
         run_seq = chunk.seq
         for run in chunk.runs:
             if run_seq <= seq < run_seq + run.count:

@@ -137,7 +137,7 @@ class Replay:
             return _Found(key, record.payload, Run(run.source, run.format, 1, run.context, run.origin, record.record))
         if len(letter.payload) >= DEAD_LETTER_BYTES_MAX:
             return None
-        run = Run(letter.source, letter.format, 1, origin=letter.origin, record=letter.record)
+        run = Run(letter.source, letter.format, 1, context=letter.context, origin=letter.origin, record=letter.record)
         return _Found(key, letter.payload, run)
 
     async def _submit(self, found: Sequence[_Found], fates: Counter[_Fate], *, again: bool) -> None:

@@ -185,3 +185,13 @@ def test_looking_for_a_blob_while_a_segment_is_being_made(segments: Path) -> Non
     assert reader.last_seq() == 1
     reader.close()
     log.close()
+
+
+def test_what_is_read_at_once_is_bounded_in_bytes_too(segments: Path, parcel: MakeParcel) -> None:
+    log = SqliteIntakeLog(segments)
+    for _ in range(4):
+        log.append([parcel(b"x" * 100, b"y" * 100)], now_ns=NOW)
+    reader = SqliteIntakeReader(segments)
+    assert [len(reader.read(0, items_max=1_000, bytes_max=limit)) for limit in (1, 200, 201, 10_000)] == [1, 1, 2, 4]
+    reader.close()
+    log.close()

@@ -260,14 +260,14 @@ async def test_a_log_that_cannot_be_read_is_read_later(
     delivery = events.delivery(ScriptedSink())
     reader = events.feeds[0]._reader
     fails = [TransientError("locked"), PermanentError("damaged")]
-    read_some = reader.read_some
+    read = reader.read
 
     def failing(after_seq: int, *, items_max: int, bytes_max: int) -> object:
         if fails:
             raise fails.pop()
-        return read_some(after_seq, items_max=items_max, bytes_max=bytes_max)
+        return read(after_seq, items_max=items_max, bytes_max=bytes_max)
 
-    monkeypatch.setattr(reader, "read_some", failing)
+    monkeypatch.setattr(reader, "read", failing)
     running = events.run(delivery)
     sink = delivery.sink
     assert isinstance(sink, ScriptedSink)

@@ -70,7 +70,8 @@ class World(Bench):
         self.intake.append([Parcel(source, [run], list(payloads), lambda _: None, 1)], now_ns=1)
         letters = [
             DeadLetter(
-                first + number, 1, source, "vpc_flow", origin, 7 + number, "detect", "broken", "", payload[:65536]
+                *(first + number, 1, source, "vpc_flow", origin, 7 + number, "detect", "broken", "", payload[:65536]),
+                CONTEXT,
             )
             for number, payload in enumerate(payloads)
         ]
@@ -124,7 +125,7 @@ async def test_after_its_segment_what_the_letter_kept_goes_unless_it_is_cut(worl
     world.intake.close()
     segment_paths(world.data.intake)[0].unlink()
     assert await world.replayer.replay([1, 2], []) == Replayed(1, 0, 0, 0, 1)
-    assert world.door.parcels[0].runs == [Run("vpc", "vpc_flow", 1, "", "/flow.log", 7)]
+    assert world.door.parcels[0].runs == [Run("vpc", "vpc_flow", 1, CONTEXT, "/flow.log", 7)]
     assert world.marked() == [True, False]
 
 

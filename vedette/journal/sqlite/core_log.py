@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from vedette.journal.protocol import DeliveryCount
 from vedette.journal.sqlite.connection import open_writer, transaction, translated
-from vedette.journal.sqlite.core_reader import REVISION_COLUMNS, SqliteCoreReader, revision_row
+from vedette.journal.sqlite.core_reader import LETTER_COLUMNS, REVISION_COLUMNS, SqliteCoreReader, revision_row
 from vedette.journal.sqlite.core_schema import create_tables
 from vedette.schema.errors import VedetteError
 from vedette.schema.limits import SECOND_NS
@@ -60,9 +60,7 @@ class SqliteCoreLog(SqliteCoreReader):
                 [(commit.arrival_ns, *revision_row(alert)) for alert in commit.alerts],
             )
             run.executemany(
-                "INSERT INTO dead_letter"
-                "(seq, arrival_ns, source, format, origin, record, stage, reason, detail, payload, replayed_ns)"
-                " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                f"INSERT INTO dead_letter({LETTER_COLUMNS}) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 commit.dead_letters,
             )
             run.executemany(

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
     import apsw
 
+LETTER_COLUMNS: Final = (
+    "seq, arrival_ns, source, format, origin, record, stage, reason, detail, payload, context, replayed_ns"
+)
 REVISION_COLUMNS: Final = (
     "alert_id, generation, revision, opened_ns, level, rule_id, document, source, cluster, tags, ticket_key"
 )
@@ -154,10 +157,7 @@ class SqliteCoreReader:
 
     def dead_letters(self, *, after_id: int = 0, limit: int = 100) -> list[tuple[int, DeadLetter]]:
         """Dead letters of records with their ids."""
-        query = (
-            "SELECT id, seq, arrival_ns, source, format, origin, record, stage, reason, detail, payload, replayed_ns"
-            " FROM dead_letter WHERE id > ? ORDER BY id LIMIT ?"
-        )
+        query = f"SELECT id, {LETTER_COLUMNS} FROM dead_letter WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608
         with translated(self._path):
             return [(key, DeadLetter(*rest)) for key, *rest in self._connection.execute(query, (after_id, limit))]
 

@@ -37,7 +37,7 @@ CREATE TABLE IF NOT EXISTS dead_letter(
     seq INTEGER NOT NULL, arrival_ns INTEGER NOT NULL,
     source TEXT NOT NULL, format TEXT NOT NULL, origin TEXT NOT NULL, record INTEGER NOT NULL,
     stage TEXT NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL, payload BLOB NOT NULL,
-    replayed_ns INTEGER NOT NULL DEFAULT 0
+    context TEXT NOT NULL DEFAULT '', replayed_ns INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE IF NOT EXISTS ledger(
     source TEXT PRIMARY KEY, processed INTEGER NOT NULL, filtered INTEGER NOT NULL, dead_lettered INTEGER NOT NULL

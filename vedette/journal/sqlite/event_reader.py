@@ -1,37 +1,14 @@
-"""The intake log as deliveries of the events log read it: in bounded pieces, and with an eye on what waits."""
+"""The intake log as deliveries of the events log read it: with an eye on where it ends, and on what waits."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from vedette.journal.sqlite import segment
 from vedette.journal.sqlite.connection import translated
 from vedette.journal.sqlite.intake_reader import SqliteIntakeReader
 
-if TYPE_CHECKING:
-    from vedette.journal.protocol import Chunk
-
 
 class SqliteEventReader(SqliteIntakeReader):
     """Implements `journal.protocol.EventReader`. Not for several threads at once."""
-
-    def read_some(self, after_seq: int, *, items_max: int, bytes_max: int) -> list[Chunk]:
-        """Return committed chunks after `after_seq`, up to about `items_max` records or `bytes_max` bytes."""
-        for path, end in self.segments(after_seq):
-            connection = self._begun(path)
-            if connection is None:
-                continue
-            chunks: list[Chunk] = []
-            size_bytes = 0
-            with translated(path):
-                for chunk in self._codec.select(connection, after_seq, before_seq=end, items_max=items_max):
-                    chunks.append(chunk)
-                    size_bytes += chunk.size_bytes
-                    if size_bytes >= bytes_max:
-                        break
-            if chunks:
-                return chunks
-        return []
 
     def end(self) -> tuple[int, int]:
         """Return the last committed sequence number and its arrival time; 0 and 0 for an empty log."""

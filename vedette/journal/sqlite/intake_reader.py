@@ -9,6 +9,7 @@ import apsw
 from vedette.journal.sqlite import segment
 from vedette.journal.sqlite.connection import open_reader, translated
 from vedette.schema.errors import TransientError
+from vedette.schema.limits import GROUP_BYTES_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,10 +61,10 @@ class SqliteIntakeReader:
             if self._is_begun(path):
                 yield path, next((int(later.stem) for later in paths[number:] if self._is_begun(later)), segment.NO_END)
 
-    def read(self, after_seq: int, *, items_max: int) -> list[Chunk]:
-        """Return committed chunks that hold records after `after_seq`."""
+    def read(self, after_seq: int, *, items_max: int, bytes_max: int = GROUP_BYTES_MAX) -> list[Chunk]:
+        """Return committed chunks after `after_seq`, up to about `items_max` records or `bytes_max` bytes."""
         for path, end in self.segments(after_seq):
-            chunks = self._read_segment(path, end, after_seq, items_max)
+            chunks = self._read_segment(path, end, after_seq, items_max, bytes_max)
             if chunks:
                 return chunks
         return []
@@ -105,12 +106,19 @@ class SqliteIntakeReader:
             self._connection.close()
         self._path = self._connection = None
 
-    def _read_segment(self, path: Path, end: int, after_seq: int, items_max: int) -> list[Chunk]:
+    def _read_segment(self, path: Path, end: int, after_seq: int, items_max: int, bytes_max: int) -> list[Chunk]:
         connection = self._begun(path)
         if connection is None:
             return []
+        chunks: list[Chunk] = []
+        size_bytes = 0
         with translated(path):
-            return list(self._codec.select(connection, after_seq, before_seq=end, items_max=items_max))
+            for chunk in self._codec.select(connection, after_seq, before_seq=end, items_max=items_max):
+                chunks.append(chunk)
+                size_bytes += chunk.size_bytes
+                if size_bytes >= bytes_max:
+                    break
+        return chunks
 
     def _blob_in(self, path: Path, digest: str) -> bytes | None:
         connection = self._begun(path)
