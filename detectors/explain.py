@@ -47,6 +47,8 @@ _WORDS: Final = {
     Op.WEEK: "is in week",
     Op.MONTH: "is in month",
     Op.YEAR: "is in year",
+    Op.BEFORE: "is before",
+    Op.SINCE: "is not before",
 }
 Document = dict[str, Any]
 

@@ -13,6 +13,7 @@ ignore case (`values.fold`) unless the atom is `cased`. Numbers and booleans equ
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -62,6 +63,10 @@ class Op(StrEnum):
     """ISO 8601 week number."""
     MONTH = "month"
     YEAR = "year"
+    BEFORE = "before"
+    """The value, read as a point in time, is before `value`, one in ISO 8601; likewise for the next."""
+    SINCE = "since"
+    """At `value` or later."""
 
 
 class Atom(msgspec.Struct, frozen=True, tag="atom", omit_defaults=True):
@@ -213,6 +218,14 @@ def _in_time(atom: Atom) -> Callable[[Any], bool]:
     return lambda value: (when := instant(value)) is not None and time_part(when, atom.op) == atom.value
 
 
+def _at_time(compare: Callable[[datetime, datetime], bool]) -> Callable[[Atom], Callable[[Any], bool]]:
+    def test_of(atom: Atom) -> Callable[[Any], bool]:
+        bound = instant(atom.value)
+        return lambda value: bound is not None and (when := instant(value)) is not None and compare(when, bound)
+
+    return test_of
+
+
 def time_part(when: Any, op: Op) -> int:
     """Return the part of a point in time that the operator names."""
     return int(when.isocalendar().week if op is Op.WEEK else getattr(when, op.value))
@@ -237,5 +250,7 @@ _OTHER_TESTS: Final[dict[Op, Callable[[Atom], Callable[[Any], bool]]]] = {
     Op.CIDR: _in_network,
     Op.EXISTS: lambda _: lambda _: True,
     Op.NULL: lambda _: lambda value: value is None,
+    Op.BEFORE: _at_time(lt),
+    Op.SINCE: _at_time(ge),
     **dict.fromkeys((Op.MINUTE, Op.HOUR, Op.DAY, Op.WEEK, Op.MONTH, Op.YEAR), _in_time),
 }
