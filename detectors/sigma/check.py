@@ -13,8 +13,9 @@ import msgspec
 from detectors.rule import RuleText
 from detectors.sigma.dead import faults, verdict
 from detectors.sigma.documents import Document, Key
-from detectors.sigma.filters import Filter, Variant, contains
+from detectors.sigma.filters import Filter, Variant
 from detectors.sigma.loading import Draft, Loading
+from detectors.sigma.logsource import contains
 from detectors.sigma.metadata import SECTION
 from detectors.sigma.taxonomy import taxonomies_of
 from vedette.schema.event import LogSource

@@ -5,19 +5,22 @@ Pipelines change a filter's fields as those of the rule that it joins, so it is 
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, NamedTuple
 
 from sigma.filters import SigmaFilter
 from sigma.processing.pipeline import ProcessingPipeline
 
-from detectors.predicate import Predicate
+from detectors.predicate import Atom, Op, Predicate, any_of
 from detectors.sigma.dialect import adapted
 from detectors.sigma.documents import Document
+from detectors.sigma.logsource import contains, logsource_of
 from detectors.sigma.lower import lower_detections
-from detectors.sigma.metadata import ExceptionInfo, exception_info
+from detectors.sigma.metadata import SECTION, ExceptionInfo, exception_info
 from detectors.sigma.parsing import parse
 from detectors.sigma.places import mark_places
-from detectors.sigma.processing import logsource_of, process_filter
+from detectors.sigma.processing import process_filter
+from detectors.sigma.taxonomy import taxonomies_of
 from vedette.schema.errors import RuleError
 from vedette.schema.event import LogSource
 
@@ -37,6 +40,7 @@ class Filter:
         """Take over what was parsed of a document (`data` is what it became for pySigma)."""
         self.document = document
         self.info = info
+        self.title = str(parsed.title)
         rules = parsed.filter.rules
         self.names: tuple[str, ...] | None = (
             tuple(str(rule.reference) for rule in rules) if isinstance(rules, list) else None
@@ -54,12 +58,22 @@ class Filter:
         """
         return next((source for source in (written_for, runs_on) if contains(self.logsource, source)), None)
 
-    def predicate(self, pipeline: ProcessingPipeline, source: LogSource) -> Predicate:
-        """Return what has to hold for rules of a log source.
+    def predicate(self, pipeline: ProcessingPipeline, source: LogSource, runs_on: LogSource) -> Predicate:
+        """Return what has to hold for rules of a log source, on the events of another: until the filter expires.
 
         Raises:
             RuleError: a value has no meaning on a stream (the first of them).
         """
+        predicate = self._predicate(pipeline, source)
+        if not self.info.expires:
+            return predicate
+        end = datetime.combine(date.fromisoformat(self.info.expires) + timedelta(days=1), time(), UTC)
+        since = end.isoformat().replace("+00:00", "Z")
+        fields = dict.fromkeys(found.time_field for found in taxonomies_of(runs_on))
+        where = f"{self.title}: {SECTION}.expires"
+        return any_of([predicate, *(Atom(field, Op.SINCE, since, where=where) for field in fields)])
+
+    def _predicate(self, pipeline: ProcessingPipeline, source: LogSource) -> Predicate:
         key = (id(pipeline), source)
         known = self._lowered.get(key)
         if known is not None:
@@ -85,8 +99,3 @@ def read_filter(document: Document, errors: list[RuleError]) -> Filter | None:
     parsed = parse(SigmaFilter, document, data, errors)
     info = exception_info(document, errors)
     return Filter(document, data, parsed, info) if parsed is not None and len(errors) == count else None
-
-
-def contains(outer: LogSource, inner: LogSource) -> bool:
-    """Say whether every attribute that `outer` sets is the same in `inner` (specification 2.1, log source)."""
-    return all(want in (None, have) for want, have in zip(outer, inner, strict=True))

@@ -19,11 +19,12 @@ from detectors.rule import LoadedRules, Rule, RuleTest, RuleText, content_hash
 from detectors.sigma.dialect import adapted
 from detectors.sigma.documents import Document, Key, read_documents
 from detectors.sigma.filters import Filter, Variant, read_filter
+from detectors.sigma.logsource import logsource_of
 from detectors.sigma.lower import lower_detections
 from detectors.sigma.metadata import Metadata
 from detectors.sigma.parsing import parse
 from detectors.sigma.places import mark_places
-from detectors.sigma.processing import Pipeline, Processing, is_pipeline, logsource_of, process_rule, read_pipeline
+from detectors.sigma.processing import Pipeline, Processing, is_pipeline, process_rule, read_pipeline
 from detectors.values import is_object
 from vedette.schema.errors import RuleError
 from vedette.schema.event import LogSource
@@ -105,7 +106,9 @@ class Loading:
         exception = read_filter(document, self.errors)
         if exception is not None:
             pipeline = self._processing.variants(exception.logsource)[0]
-            exception.predicate(pipeline, exception.logsource)  # to be refused even where no rule is named
+            exception.predicate(
+                pipeline, exception.logsource, exception.logsource
+            )  # to be refused even where no rule is named
             self.filters.append(exception)
 
     def _take_rule(self, document: Document) -> None:
@@ -137,7 +140,7 @@ class Loading:
     def _finished(self, draft: Draft, variant: Variant) -> Iterator[Rule]:
         try:
             applied = [
-                found.predicate(variant.pipeline, source)
+                found.predicate(variant.pipeline, source, variant.logsource)
                 for found in self.filters
                 if (source := _shared(found, draft, variant)) is not None
             ]

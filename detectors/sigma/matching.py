@@ -13,8 +13,8 @@ from detectors.engine import Engine
 from detectors.fields import getter
 from detectors.predicate import matches
 from detectors.rule import Rule, RuleText
-from detectors.sigma.filters import contains
 from detectors.sigma.loading import load_rules
+from detectors.sigma.logsource import contains
 from vedette.schema.errors import RuleError
 from vedette.schema.event import Decoder, Event, LogSource
 from vedette.schema.record import Record, Run

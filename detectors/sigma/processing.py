@@ -141,8 +141,3 @@ def process_filter(pipeline: ProcessingPipeline, exception: SigmaFilter, source:
     process_rule(pipeline, SigmaRule(title=exception.title, logsource=wanted, detection=exception.filter), document)
     for condition, text in zip(exception.filter.parsed_condition, before, strict=True):
         condition.condition = text
-
-
-def logsource_of(source: SigmaLogSource) -> LogSource:
-    """Return a log source as events declare it."""
-    return LogSource(source.product, source.service, source.category)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from detectors.predicate import Atom, Op, value_test
-from detectors.sigma.filters import contains
+from detectors.sigma.logsource import contains
 from detectors.values import text
 from vedette.schema.event import LogSource
 
@@ -23,10 +23,14 @@ _ANY_VALUE_OPS: Final = frozenset({Op.EXISTS, Op.NULL, Op.SAME, Op.PREFIX_FIELD,
 
 
 class Taxonomy(NamedTuple):
-    """One kind of events: a name for people, log sources, the names of its fields, and the values of some of them."""
+    """One kind of events: a name for people, log sources, the names of its fields, and the values of some of them.
+
+    `time_field`: what holds an event's own time.
+    """
 
     name: str
     logsources: tuple[LogSource, ...]
+    time_field: str
     fields: re.Pattern[str]
     values: Mapping[str, frozenset[str]]
 
@@ -80,6 +84,7 @@ TAXONOMIES: Final = (
     Taxonomy(
         "Kubernetes audit events",
         (LogSource("kubernetes", "audit", "application"),),
+        "stageTimestamp",
         _AUDIT,
         {
             "verb": _words(
@@ -96,12 +101,14 @@ TAXONOMIES: Final = (
     Taxonomy(
         "Falco alerts",
         (LogSource("falco"), LogSource("falco", "syscall"), LogSource("falco", "k8s_audit")),
+        "time",
         _FALCO,
         {"priority": _words("Emergency Alert Critical Error Warning Notice Informational Info Debug")},
     ),
     Taxonomy(
         "VPC flow records",
         (LogSource("aws", "vpcflow"),),
+        "end",
         re.compile("|".join(sorted(_VPC_FIELDS))),
         {
             **dict.fromkeys(_VPC_INTEGERS, INTEGER),

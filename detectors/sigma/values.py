@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import MAXYEAR, MINYEAR
 from typing import Any, Final
 
 from sigma.types import (
@@ -177,13 +178,26 @@ def _compare(value: SigmaCompareExpression, item: Item) -> Predicate:
 
 def _compare_time(value: SigmaTimestampPart, op: Op, item: Item) -> Predicate:
     part = Op(value.timestamp_part.name.lower())
-    if part not in _PARTS:
-        raise item.refused(f"a {part} can't be compared; list the values")
-    least, most = _PARTS[part]
     bound = int(value.number)
+    if part is Op.YEAR:
+        return _compare_year(bound, op, item)
+    least, most = _PARTS[part]
     low = {Op.GT: bound + 1, Op.GTE: bound}.get(op, least)
     high = {Op.LT: bound - 1, Op.LTE: bound}.get(op, most)
     return any_of(item.atom(part, number) for number in range(max(low, least), min(high, most) + 1))
+
+
+def _compare_year(bound: int, op: Op, item: Item) -> Predicate:
+    """Compare with the beginning of a year: there are too many of them to list."""
+    year = bound + (op in (Op.GT, Op.LTE))
+    is_after = op in (Op.GT, Op.GTE)
+    if not MINYEAR < year <= MAXYEAR:
+        return item.atom(Op.SINCE, _year(MINYEAR)) if is_after is (year <= MINYEAR) else any_of(())
+    return item.atom(Op.SINCE if is_after else Op.BEFORE, _year(year))
+
+
+def _year(year: int) -> str:
+    return f"{year:04}-01-01T00:00:00Z"
 
 
 def _time_part(value: SigmaTimestampPart, item: Item) -> Predicate:

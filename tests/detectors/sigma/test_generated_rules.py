@@ -39,6 +39,10 @@ ITEMS = st.one_of(
     items(st.just("|cidr"), NETWORKS),
     items(st.sampled_from(["|gt", "|gte", "|lt", "|lte"]), NUMBERS),
     items(st.sampled_from(["|hour", "|minute|lt", "|day|gte", "|week", "|month", "|year"]), st.integers(0, 60)),
+    items(
+        st.sampled_from(["|year|lt", "|year|lte", "|year|gt", "|year|gte"]),
+        st.sampled_from([0, 1, 2025, 2026, 9999, 10**6]),
+    ),
     items(st.sampled_from(["|fieldref", "|fieldref|startswith", "|fieldref|contains"]), FIELDS),
     items(st.just("|base64offset|contains"), st.sampled_from(["x", "whoami"])),
     st.tuples(st.builds(str.__add__, FIELDS, st.just("|exists")), st.booleans()),

@@ -12,7 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.predicate import Op, atoms
+from detectors.compiled import compile_predicate
+from detectors.explain import explain
+from detectors.fields import getter
+from detectors.predicate import Op, atoms, matches
 from detectors.rule import LoadedRules, RuleTest, RuleText
 from detectors.sigma import load_rules
 from vedette.schema.event import LogSource
@@ -110,7 +113,6 @@ def test_a_rule_without_id_and_level_is_known_by_its_title_and_medium() -> None:
         ("resource: exec", "resource|re: '(?=x)'", "0.yml:18:5: Regular expression '(?=x)' is invalid: invalid perl"),
         ("resource: exec", "resource|re: 5", "0.yml:18:5: a regular expression must be a text; quote it"),
         ("resource: exec", "resource|expand: '%x%'", "0.yml:18:5: the placeholder %x% has no values"),
-        ("resource: exec", "resource|year|gt: 5", "0.yml:18:5: a year can't be compared; list the values"),
         ("  product: kubernetes\n  service: audit", "  {}", "0.yml:14:3: Sigma log source can't be empty"),
         ("attack.t1609", "attack.t16O9", "0.yml:11:5: 'attack.t16O9' is no ATT&CK id"),
         ("dedup_by: [u", "dedup_bye: [u", "0.yml:27:3: unknown key 'dedup_bye'; did you mean 'dedup_by'?"),
@@ -265,6 +267,26 @@ def test_filters_and_what_they_name(old: str, new: str, applies: bool, expected:
     for error, words in zip(loaded.errors, expected, strict=True):
         assert words in str(error)
         assert str(error).startswith("1.yml:")
+
+
+@pytest.mark.parametrize(
+    ("time", "excepted"),
+    [
+        ("2026-11-21T23:59:59.999999Z", True),
+        ("2026-11-22T00:00:00Z", False),
+        ("2026-11-22T01:00:00+02:00", True),
+        ("?", True),
+    ],
+)
+def test_an_exception_holds_until_it_expires(time: str, excepted: bool) -> None:
+    loaded = load(RULE, FILTER + "vedette: {owner: me, expires: 2026-11-21}\n")
+    assert loaded.errors == ()
+    event = {"objectRef": {"subresource": "exec"}, "verb": "get", "user": {"username": "robot"}, "stageTimestamp": time}
+    predicate = loaded.rules[0].predicate
+    assert compile_predicate(predicate)(event) is not excepted
+    assert matches(predicate, lambda field: getter(field)(event)) is not excepted
+    if not excepted:
+        assert explain(predicate, event)[-1].where == "Robots: vedette.expires"
 
 
 @pytest.mark.parametrize(
