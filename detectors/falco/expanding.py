@@ -7,7 +7,8 @@ name lists above it, one level deep. A macro is a tree, so its parts keep togeth
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -41,39 +42,37 @@ def with_lists(condition: str, lists: Mapping[str, tuple[str, ...]]) -> tuple[Tr
 
 
 def _put_in(traced: Traced, name: str, items: tuple[str, ...]) -> bool:
-    used = False
-    start = traced.string.find(name)
-    while start >= 0:
-        end = start + len(name)
-        if _stands_alone(traced.string, start, end):
-            used = True
-            start = _replace(traced, start, end, ", ".join(map(quoted, items)))
-            if len(traced.string) > CONDITION_CHARS_MAX:
-                message = f"with its lists the condition has more than {CONDITION_CHARS_MAX} characters"
-                raise ConditionError(message, 0)
-        start = traced.string.find(name, start + 1)
-    return used
+    put = ", ".join(map(quoted, items))
+    found = list(_occurrences(traced.string, name, put))
+    if len(traced.string) + len(found) * len(put) > CONDITION_CHARS_MAX:
+        raise ConditionError(f"with its lists the condition has more than {CONDITION_CHARS_MAX} characters", 0)
+    if found:
+        traced.replace(found)
+    return bool(found)
+
+
+def _occurrences(string: str, name: str, put: str) -> Iterator[tuple[int, int, str]]:
+    """Yield where a name stands alone, with the blanks around it (for no items one comma as well), and what it gets."""
+    done = 0
+    for match in re.finditer(re.escape(name), string):
+        start, end = match.span()
+        if not _stands_alone(string, start, end):
+            continue
+        while start > done and string[start - 1] in _BLANKS:
+            start -= 1
+        while end < len(string) and string[end] in _BLANKS:
+            end += 1
+        if not put:
+            if start > done and string[start - 1] == ",":
+                start -= 1
+            elif string[end : end + 1] == ",":
+                end += 1
+        yield start, end, f" {put} " if start else f"{put} "
+        done = end
 
 
 def _stands_alone(string: str, start: int, end: int) -> bool:
     return (start == 0 or string[start - 1] in _DELIMITERS) and (end >= len(string) or string[end] in _DELIMITERS)
-
-
-def _replace(traced: Traced, start: int, end: int, items: str) -> int:
-    """Replace a name and the blanks around it, for no items one comma as well; returns where to look on from."""
-    string = traced.string
-    while start > 0 and string[start - 1] in _BLANKS:
-        start -= 1
-    while end < len(string) and string[end] in _BLANKS:
-        end += 1
-    if not items:
-        if start > 0 and string[start - 1] == ",":
-            start -= 1
-        elif end < len(string) and string[end] == ",":
-            end += 1
-    put = f"{' ' if start else ''}{items} "
-    traced.replace(start, end, put)
-    return start + len(items) + 1
 
 
 @dataclass(frozen=True)

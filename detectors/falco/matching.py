@@ -5,13 +5,14 @@ Source: falcosecurity/falco, userspace/engine/evttype_index_ruleset.cpp and the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
+from itertools import islice
 from typing import Any, Final
 
 from detectors.falco.audit_values import Mode
 from detectors.falco.checking import Holds, compile_check
-from detectors.falco.conditions import compile_with
+from detectors.falco.conditions import compile_with, matches
 from detectors.falco.json_values import JsonValues
 from detectors.falco.resolving import GetValue
 from detectors.falco.rules import FalcoRule
@@ -52,15 +53,22 @@ class Matcher:
 
     def match(self, source: str, get: GetValue) -> list[FalcoRule]:
         """Return the rules of a source that match an event with the given values of fields."""
-        found: list[FalcoRule] = []
-        for rule, holds in self._rules.get(source, ()):
-            if holds(get):
-                found.append(rule)
-                if self._is_first:
-                    break
-        return found
+        return self._found(rule for rule, holds in self._rules.get(source, ()) if holds(get))
+
+    def interpret(self, source: str, get: GetValue) -> list[FalcoRule]:
+        """Return the same as `match`, by the reference meaning."""
+        rules = self._rules.get(source, ())
+        return self._found(rule for rule, _ in rules if matches(rule.condition, rule.source, get))
+
+    def _found(self, rules: Iterator[FalcoRule]) -> list[FalcoRule]:
+        return list(islice(rules, 1)) if self._is_first else list(rules)
 
     def match_document(self, doc: dict[str, Any], mode: Mode = Mode.FIXED, time_ns: int = 0) -> list[FalcoRule]:
         """Return the rules of the sources that are read from documents (see JSON_SOURCES) that match one."""
         get = JsonValues(doc, mode, time_ns).get
         return [rule for source in JSON_SOURCES for rule in self.match(source, get)]
+
+    def interpret_document(self, doc: dict[str, Any], mode: Mode = Mode.FIXED, time_ns: int = 0) -> list[FalcoRule]:
+        """Return the same as `match_document`, by the reference meaning."""
+        get = JsonValues(doc, mode, time_ns).get
+        return [rule for source in JSON_SOURCES for rule in self.interpret(source, get)]

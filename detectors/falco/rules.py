@@ -51,6 +51,11 @@ class FalcoRule(NamedTuple):
     content_hash: str
 
     @property
+    def logsource(self) -> LogSource:
+        """Where the events come from that it is for."""
+        return LOGSOURCES[self.source.name]
+
+    @property
     def name(self) -> str:
         """The name that its file gives it."""
         return self.info.title

@@ -8,7 +8,7 @@ YAML scalar, by counting those that are not blank (folding changes blanks alone)
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -57,7 +57,7 @@ def locate(text: Text, offset: int) -> Place:
 
 def _in_scalar(before: str, node: yaml.Node, source: RuleText) -> Place:
     start = node.start_mark.index
-    raw = source.text[start : node.end_mark.index]
+    raw = source.text[start : node.end_mark.index].rstrip()
     at = raw.find("\n") + 1 if raw[:1] in ("|", ">") else int(raw[:1] in ("'", '"'))
     wanted = sum(not char.isspace() for char in before)
     while at < len(raw) and (wanted or raw[at].isspace()):
@@ -74,11 +74,18 @@ class Traced:
         self.string = string
         self._origins: Sequence[int] = range(len(string) + 1)
 
-    def replace(self, start: int, end: int, string: str) -> None:
-        """Put a string in the place of a part; its characters count as that part's first."""
-        origins = self._origins
-        self._origins = [*origins[:start], *[origins[start]] * len(string), *origins[end:]]
-        self.string = self.string[:start] + string + self.string[end:]
+    def replace(self, parts: Iterable[tuple[int, int, str]]) -> None:
+        """Put strings in the place of parts, `(start, end, string)` in order; they count as their part's first."""
+        strings: list[str] = []
+        origins: list[int] = []
+        done = 0
+        for start, end, string in parts:
+            strings += [self.string[done:start], string]
+            origins.extend(self._origins[done:start])
+            origins.extend([self._origins[start]] * len(string))
+            done = end
+        self.string = "".join((*strings, self.string[done:]))
+        self._origins = [*origins, *self._origins[done:]]
 
     def origin(self, offset: int) -> int:
         """Return the offset that a character had at first."""

@@ -1,0 +1,234 @@
+"""Rule files: what later items do to earlier ones, what is warned of, and where errors are."""
+
+from typing import Any
+
+import pytest
+
+from detectors.falco import FalcoRules, load_falco_rules
+from detectors.falco.diagnostics import LoadCode
+from detectors.falco.documents import DEPTH_MAX, TEXT_CHARS_MAX
+from detectors.falco.expanding import CHECKS_MAX
+from detectors.falco.syntax import render
+from detectors.rule import RuleText
+from vedette.schema.event import LogSource
+from vedette.schema.level import Level
+
+RULE = """
+- rule: r
+  desc: d
+  condition: {condition}
+  output: o
+  priority: warning
+  source: k8s_audit
+"""
+
+
+TUPLES = "{name: e, fields: [ka.verb, ka.stage], comps: [=, in], values: [[a, [b, c]], [d, e]]}"
+
+
+def load(*texts: str) -> FalcoRules:
+    return load_falco_rules([RuleText(f"{at}.yaml", text, f"pack{at}") for at, text in enumerate(texts)])
+
+
+def rule(condition: str = "ka.verb = get") -> str:
+    return RULE.replace("{condition}", condition)
+
+
+def condition(*texts: str) -> str:
+    found = load(*texts)
+    assert found.errors == ()
+    return render(found.rules[0].condition)
+
+
+def only_error(*texts: str) -> str:
+    found = load(*texts)
+    assert len(found.errors) == 1
+    return str(found.errors[0])
+
+
+@pytest.mark.parametrize(
+    ("lists", "given", "wanted"),
+    [
+        ("[a, b c, '\"d e\"']", "ka.verb in (l)", 'ka.verb in (a, "b c", "d e")'),
+        ("[a]", "ka.verb = l", "ka.verb = a"),
+        ("[a]", "ka.verb in (x,l)", "ka.verb in (x, a)"),
+        ("[]", "ka.verb in (x, l)", "ka.verb in (x)"),
+        ("[]", "ka.verb in (l, x)", "ka.verb in (x)"),
+        ("[]", "ka.verb in (l)", "ka.verb in ()"),
+        ("[a]", "ka.verb in (ll, l.l, l)", "ka.verb in (ll, l.l, a)"),
+    ],
+)
+def test_lists_are_put_in_as_text(lists: str, given: str, wanted: str) -> None:
+    assert condition(f"- list: l\n  items: {lists}\n{rule(given)}") == wanted
+
+
+def test_a_list_may_name_lists_above_it_one_level_deep() -> None:
+    lists = (
+        "- {list: a, items: [x]}\n- {list: b, items: [a, y]}\n- {list: c, items: [later]}\n- {list: later, items: [z]}"
+    )
+    assert condition(f"{lists}\n{rule('ka.verb in (b, c)')}") == "ka.verb in (x, y, z)"
+
+
+def test_macros_keep_together_and_see_those_above() -> None:
+    macros = "- macro: m\n  condition: ka.verb = a or ka.verb = b\n- macro: n\n  condition: not m\n"
+    assert condition(macros + rule("n and ka.stage = x")) == "(not (ka.verb = a or ka.verb = b) and ka.stage = x)"
+    below = "- macro: n\n  condition: m and ka.verb = z\n- macro: m\n  condition: ka.verb = a\n"
+    assert "macro 'n': Undefined macro 'm' used in filter." in only_error(below + rule("n"))
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        ("{rule: r, condition: or ka.verb = b, append: true}", "(ka.verb = get or ka.verb = b)"),
+        ("{rule: r, condition: and ka.verb = b, override: {condition: append}}", "(ka.verb = get and ka.verb = b)"),
+        ("{rule: r, condition: ka.verb = b, override: {condition: replace}}", "ka.verb = b"),
+        (
+            "{rule: r, exceptions: [{name: e, fields: ka.verb, values: [x, 'y z']}], override: {exceptions: append}}",
+            '(ka.verb = get and not ka.verb in (x, "y z"))',
+        ),
+        (
+            f"{{rule: r, append: true, exceptions: [{TUPLES}]}}",
+            "(ka.verb = get and not ((ka.verb = a and ka.stage in (b, c)) or (ka.verb = d and ka.stage in (e))))",
+        ),
+    ],
+)
+def test_rules_are_changed(change: str, wanted: str) -> None:
+    assert condition(rule(), f"- {change}") == wanted
+
+
+def test_a_new_definition_keeps_its_place() -> None:
+    other = rule().replace("rule: r", "rule: s")
+    found = load(rule() + other, rule("ka.verb = new"))
+    assert [(item.name, render(item.condition)) for item in found.rules] == [
+        ("r", "ka.verb = new"),
+        ("s", "ka.verb = get"),
+    ]
+
+
+def test_what_a_rule_says_of_itself() -> None:
+    found = load(rule() + "  tags: [k8s, T1609, t1611.001, mitre_execution]\n  enabled: no\n")
+    info = found.rules[0].info
+    assert (info.rule_id, info.title, info.level, info.pack) == ("falco:r", "r", Level.MEDIUM, "pack0")
+    assert info.attack == ("T1609", "T1611.001")
+    assert info.tags == ("T1609", "k8s", "mitre_execution", "t1611.001")
+    assert not found.rules[0].enabled
+    assert LogSource("kubernetes", "audit") == found.rules[0].logsource
+
+
+def test_the_content_hash_is_of_what_a_rule_detects_and_says() -> None:
+    hashes = [
+        load(text).rules[0].content_hash
+        for text in (rule(), "# moved\n" + rule(), rule("ka.verb  =  'get'"), rule("ka.verb = put"))
+    ]
+    assert hashes[0] == hashes[1] == hashes[2] != hashes[3]
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (rule("ka.verb = get and ka.nothing = 1"), "0.yaml:4:32"),
+        (rule('"ka.verb = get and ka.nothing = 1"'), "0.yaml:4:33"),
+        (rule(">\n    ka.verb = get\n    and\n    ka.nothing = 1"), "0.yaml:7:5"),
+        (rule("|-\n    ka.verb = get\n    and (ka.stage"), "0.yaml:6:18"),
+        (rule() + "- rule: r\n  append: true\n  condition: and ka.nothing = 1\n", "0.yaml:10:18"),
+        ("- {list: l, items: [a, b, c]}\n" + rule("ka.verb in (l) and ka.nothing = 1"), "0.yaml:5:33"),
+        ("- macro: m\n  condition: ka.verb = a and ka.nothing = 1\n" + rule("m"), "0.yaml:2:30"),
+        (rule().replace("output: o", "output: 'a %ka.verb %ka.nothing'"), "0.yaml:5:24"),
+        ("- rule: r\n  condition: [a]\n  desc: d", "0.yaml:2:14"),
+        ("- rule: r\n  desc: d", "0.yaml:1:3"),
+        ("- list: l\n  items: x", "0.yaml:2:10"),
+        ("a: b: c", "0.yaml:1:5"),
+        ("a", "0.yaml:1:1"),
+        ("\n- x", "0.yaml:2:3"),
+        ("- rule: r\n  override: {condition: maybe}", "0.yaml:2:25"),
+        (rule().replace("warning", "loud"), "0.yaml:6:13"),
+        ("- required_engine_version: 99", "0.yaml:1:3"),
+        ("- required_plugin_versions: [{name: x, version: new}]", "0.yaml:1:49"),
+    ],
+)
+def test_errors_name_their_place(text: str, place: str) -> None:
+    assert only_error(text).startswith(f"{place}: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (rule("ka.verb = <NA>"), LoadCode.UNSAFE_NA_CHECK),
+        (rule("ka.verb = ka.stage"), LoadCode.COMPILE_CONDITION),
+        (rule("ka.verb = nothing.of.it or ka.zzz = 1") + "  skip-if-unknown-filter: true", LoadCode.UNKNOWN_FILTER),
+        (rule() + "  typo: 1", LoadCode.UNKNOWN_KEY),
+        (rule() + "  desc: again", LoadCode.UNKNOWN_KEY),
+        (rule().replace("k8s_audit", "okta"), LoadCode.UNKNOWN_SOURCE),
+        (rule() + "- macro: m\n  condition: ka.verb = a", LoadCode.UNUSED_MACRO),
+        (rule() + "- list: m\n  items: []", LoadCode.UNUSED_LIST),
+        (rule() + "- some: thing", LoadCode.UNKNOWN_ITEM),
+        (rule("fd.name = a").replace("k8s_audit", "syscall"), LoadCode.NO_EVTTYPE),
+        ("- required_engine_version: 2\n" + rule("ka.user.groups contains x"), LoadCode.COMPILE_CONDITION),
+    ],
+)
+def test_warnings(text: str, code: LoadCode) -> None:
+    found = load(text)
+    assert found.errors == ()
+    assert [warning.code for warning in found.warnings] == [code]
+    assert all(warning.line for warning in found.warnings)
+
+
+def test_a_file_is_compiled_with_those_before_it() -> None:
+    assert "Undefined macro 'm'" in only_error(rule("m"), "- macro: m\n  condition: ka.verb = a")
+    assert condition("- macro: m\n  condition: ka.verb = a", rule("m")) == "ka.verb = a"
+
+
+def test_after_an_error_the_rules_are_those_before_it() -> None:
+    found = load(rule(), "- rule: r\n  enabled: maybe", rule().replace("rule: r", "rule: s"))
+    assert [item.name for item in found.rules] == ["r"]
+    assert len(found.errors) == 1
+
+
+def doubling(count: int) -> str:
+    macros = ["- macro: m0\n  condition: ka.verb = a and ka.verb = b"]
+    macros += [f"- macro: m{at + 1}\n  condition: m{at} and m{at}" for at in range(count)]
+    return "\n".join(macros) + rule(f"m{count}")
+
+
+def nested(count: int) -> str:
+    macros = ["- macro: m0\n  condition: ka.verb = a"]
+    macros += [f"- macro: m{at + 1}\n  condition: not (not m{at} and ka.verb = b)" for at in range(count)]
+    return "\n".join(macros) + rule(f"m{count}")
+
+
+def multiplying(count: int) -> str:
+    lists = "\n".join(f"- {{list: l{at}, items: [{', '.join([f'l{at + 1}'] * 50)}]}}" for at in range(count))
+    return lists + rule("ka.verb in (l0)")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        pytest.param(doubling(40), f"more than {CHECKS_MAX} comparisons", id="macros that double"),
+        pytest.param(nested(300), "nested deeper than", id="macros that nest"),
+        pytest.param(multiplying(8), "has more than", id="lists that multiply"),
+        pytest.param("[" * 10_000, f"nested deeper than {DEPTH_MAX} levels", id="deep YAML"),
+        pytest.param("- &a [*a]", "contains itself", id="an alias of itself"),
+        pytest.param(
+            "- &a [x, x, x, x, x, x, x, x, x, x]\n"
+            + "\n".join(f"- &{chr(98 + at)} [{', '.join([f'*{chr(97 + at)}'] * 10)}]" for at in range(8)),
+            "expand to more than",
+            id="aliases that multiply",
+        ),
+        pytest.param("#" * (TEXT_CHARS_MAX + 1), "larger than", id="a large file"),
+        pytest.param("- rule: \ud800", "not readable as YAML", id="a lone surrogate"),
+        pytest.param("- rule: \x00", "not", id="a NUL"),
+        pytest.param(
+            "- macro: m\n  condition: ka.verb = a\n- macro: m\n  condition: m and ka.verb = b\n" + rule("m"),
+            "reference loop in macro",
+            id="a macro of itself",
+        ),
+    ],
+)
+def test_growth_is_bounded(text: str, reason: str) -> None:
+    assert reason in only_error(text)
+
+
+def test_order_is_all_that_counts() -> None:
+    texts: list[Any] = [rule(), rule().replace("rule: r", "rule: s")]
+    assert load(*texts) == load(*texts)
