@@ -13,6 +13,7 @@ from typing import Any, Final
 from detectors.falco.audit_values import Mode
 from detectors.falco.checking import Holds, compile_check
 from detectors.falco.conditions import compile_with, matches
+from detectors.falco.guards import Candidates, guards_of
 from detectors.falco.json_values import JsonValues
 from detectors.falco.resolving import GetValue
 from detectors.falco.rules import FalcoRule
@@ -40,6 +41,10 @@ class Matcher:
         for rule in rules:
             if rule.enabled:
                 self._rules.setdefault(rule.source.name, []).append((rule, self._condition(rule)))
+        self._candidates = {
+            source: Candidates([guards_of(rule.condition, rule.source) for rule, _ in found])
+            for source, found in self._rules.items()
+        }
 
     def _condition(self, rule: FalcoRule) -> Holds:
         return compile_with(rule.condition, lambda check: self._check(check, rule.source))
@@ -53,7 +58,11 @@ class Matcher:
 
     def match(self, source: str, get: GetValue) -> list[FalcoRule]:
         """Return the rules of a source that match an event with the given values of fields."""
-        return self._found(rule for rule, holds in self._rules.get(source, ()) if holds(get))
+        rules = self._rules.get(source)
+        if rules is None:
+            return []
+        candidates = map(rules.__getitem__, self._candidates[source].find(get))
+        return self._found(rule for rule, holds in candidates if holds(get))
 
     def interpret(self, source: str, get: GetValue) -> list[FalcoRule]:
         """Return the same as `match`, by the reference meaning."""

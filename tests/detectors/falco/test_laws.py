@@ -1,5 +1,6 @@
 """Laws over generated conditions, events and broken rule files."""
 
+import json
 import random
 import re
 
@@ -9,18 +10,26 @@ from hypothesis import strategies as st
 from detectors.falco import load_falco_rules
 from detectors.falco.audit_values import Mode
 from detectors.falco.conditions import compile_condition, matches
+from detectors.falco.guards import anchor
 from detectors.falco.json_values import JsonValues
 from detectors.falco.lexer import ConditionError
+from detectors.falco.matching import Matcher, RuleMatching
 from detectors.falco.output import OutputError, parse_output
 from detectors.falco.parser import parse
 from detectors.falco.sources import SOURCES
 from detectors.falco.syntax import Expr, render
+from detectors.fields import getter
+from detectors.predicate import matches as matches_predicate
 from detectors.rule import RuleText
 
 from .strategies import ANY_CONDITIONS, AUDIT_CONDITIONS, AUDIT_EVENTS
 
 AUDIT = SOURCES["k8s_audit"]
 MUTANTS = 10_000
+SEED_RULE = """
+- {rule: first, desc: d, output: o, priority: debug, source: k8s_audit, condition: CONDITION}
+- {rule: second, desc: d, output: o, priority: debug, source: k8s_audit, condition: "ka.verb in (create, exec)"}
+"""
 PLACED = re.compile(r"bad\.yaml:\d+(:\d+)?: .+", re.DOTALL)
 
 SEED = """
@@ -135,3 +144,17 @@ def test_broken_rule_files_are_refused_with_place_and_reason() -> None:
         assert all(PLACED.fullmatch(str(error)) for error in found.errors), found.errors
         assert all(warning.line and warning.message for warning in found.warnings), found.warnings
     assert MUTANTS // 3 < refused < MUTANTS
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(AUDIT_CONDITIONS, AUDIT_EVENTS, st.sampled_from(Mode))
+def test_a_rule_that_matches_passes_its_guards(expr: Expr, event: dict[str, object], mode: Mode) -> None:
+    text = SEED_RULE.replace("CONDITION", json.dumps(render(expr)))
+    loaded = load_falco_rules([RuleText("r.yaml", text, "test")])
+    assert loaded.errors == ()
+    for matching in RuleMatching:
+        matcher = Matcher(loaded.rules, matching)
+        found = matcher.match_document(event, mode)
+        assert found == matcher.interpret_document(event, mode)
+        for rule in found:
+            assert matches_predicate(anchor(rule), lambda path: getter(path)(event))
