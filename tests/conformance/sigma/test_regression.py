@@ -39,12 +39,20 @@ def side_by_side(section: Any) -> Json:
     for name, value in section.items() if isinstance(section, dict) else ():
         if not isinstance(value, dict):
             fields[name.replace(" ", "")] = value
+            fields |= named(value)
             continue
         fields |= {f"{name}_{key}": inner for key, inner in value.get("#attributes", {}).items()}
         fields |= side_by_side({key: inner for key, inner in value.items() if not key.startswith("#")})
         if "#text" in value:
             fields[name] = value["#text"]
     return fields
+
+
+def named(values: Any) -> Json:
+    """Return what `<Data Name="x">y</Data>` says, from a list of such elements."""
+    elements = [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
+    pairs = [(element.get("#attributes", {}).get("Name"), element.get("#text")) for element in elements]
+    return {name: text for name, text in pairs if name}
 
 
 def events(path: str) -> list[Json]:
