@@ -21,6 +21,7 @@ from vedette.schema.errors import RuleError
 
 CONDITION_CHARS_MAX: Final = 8192
 """Parsing takes time that grows faster than the length; the longest published condition has some hundred characters."""
+_UPPER_CASE: Final = ("AND", "OR", "NOT", "OF")
 CONDITION_DEPTH_MAX: Final = 64
 """And, Or and Not inside each other: everything that handles predicates recurses."""
 
@@ -125,4 +126,6 @@ def _said(error: SigmaConditionError) -> tuple[str, int]:
     position = getattr(error.__context__, "loc", None)  # pyparsing's, which is pySigma's own affair
     if not isinstance(position, int):
         return str(error), 1
-    return f"the condition can't be read from {getattr(error.__context__, 'pstr', '')[position:]!r} on", position + 1
+    rest = getattr(error.__context__, "pstr", "")[position:]
+    hint = "; write operators in lower case" if rest.startswith(_UPPER_CASE) else ""
+    return f"the condition can't be read from {rest!r} on{hint}", position + 1

@@ -13,6 +13,7 @@ import re2
 import sigma.exceptions as sigma_errors
 from sigma.exceptions import SigmaError
 from sigma.filters import SigmaFilter
+from sigma.modifiers import reverse_modifier_mapping
 from sigma.policy import SigmaPolicy
 from sigma.policy.regex_engine import RegexEngine
 from sigma.rule import SigmaDetectionItem, SigmaRule
@@ -43,6 +44,15 @@ class _QuietEngine(RegexEngine):
 
 
 _FLAGS: Final = ((re.IGNORECASE, "i"), (re.MULTILINE, "m"), (re.DOTALL, "s"))
+_INCOMPATIBLE: Final = re.compile(r"Modifier (Sigma\w+) incompatible to value type")
+"""What follows is Python's word for an object, with its address."""
+_TAKES_TEXT: Final = "it takes a text, in quotes"
+_TAKES: Final = {
+    **dict.fromkeys(("lt", "lte", "gt", "gte"), "it takes a number, without quotes"),
+    **dict.fromkeys(("minute", "hour", "day", "week", "month", "year"), "it takes a whole number, without quotes"),
+    **dict.fromkeys(("i", "m", "s", "ignorecase", "multiline", "dotall"), "it goes with re, behind it"),
+    "exists": "it takes true or false, without quotes",
+}
 POLICY: Final = SigmaPolicy(regex_engine=_QuietEngine())
 _PLACES: Final[tuple[tuple[type[SigmaError], tuple[str, ...]], ...]] = (
     (sigma_errors.SigmaTitleError, ("title",)),
@@ -84,7 +94,13 @@ def said(error: Exception, tripped: str) -> str:
     Of an error that its code tripped over, say that: `tripped`, and what Python says.
     """
     message = str(error.args[0]) if error.args else type(error).__name__
-    return message if isinstance(error, SigmaError) else f"{tripped}: {type(error).__name__}: {message}"
+    if not isinstance(error, SigmaError):
+        return f"{tripped}: {type(error).__name__}: {message}"
+    match = _INCOMPATIBLE.match(message)
+    if match is None:
+        return message
+    modifier = reverse_modifier_mapping.get(match[1], match[1])
+    return f"{modifier!r} does not take such a value, or not after these modifiers; {_TAKES.get(modifier, _TAKES_TEXT)}"
 
 
 def _located(found: Iterable[Exception], document: Document, data: dict[str, Any]) -> Iterator[RuleError]:
