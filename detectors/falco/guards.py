@@ -17,7 +17,7 @@ from detectors.falco.sources import Source
 from detectors.falco.syntax import And, Check, Expr, Field, Not, Or, Values
 from detectors.predicate import And as AllOf
 from detectors.predicate import Atom, Op, Predicate, all_of, any_of
-from detectors.values import is_list, text
+from detectors.values import kind_of, text
 
 Guards = dict[Field, frozenset[str]]
 """By field, the texts of which it must have one."""
@@ -108,9 +108,9 @@ class Candidates:
         bits = self._all
         for name, arg, passing, unguarded in self._fields:
             value = get(name, arg)
-            if is_list(value):
-                continue
-            bits &= passing.get(value if isinstance(value, str) else text(value), unguarded)
+            kind = kind_of(value)
+            if kind is not list:
+                bits &= passing.get(value if kind is str or value is None else text(value), unguarded)
         while bits:
             lowest = bits & -bits
             yield lowest.bit_length() - 1

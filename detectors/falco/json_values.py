@@ -10,7 +10,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from detectors.falco.audit_values import EXTRACTS, AuditEvent, Mode, json_text
+from detectors.falco.audit_event import AuditEvent, Mode, json_text
+from detectors.falco.audit_values import EXTRACTS
 from detectors.values import instant, is_list, is_object
 
 _TIMES: Final = ("stageTimestamp", "requestReceivedTimestamp", "timestamp")

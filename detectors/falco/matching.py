@@ -10,7 +10,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import Any, Final
 
-from detectors.falco.audit_values import Mode
+from detectors.falco.audit_event import Mode
 from detectors.falco.checking import Holds, compile_check
 from detectors.falco.conditions import compile_with, matches
 from detectors.falco.guards import Candidates, guards_of

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from detectors.falco import FalcoRule, load_falco_rules
-from detectors.falco.audit_values import Mode
+from detectors.falco.audit_event import Mode
 from detectors.falco.matching import JSON_SOURCES, Matcher, RuleMatching
 from detectors.rule import RuleText
 from tests.conformance.report import Record, judge, rows, vectors

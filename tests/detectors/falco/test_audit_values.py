@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from detectors.falco.audit_values import Mode, repository
+from detectors.falco.audit_containers import repository
+from detectors.falco.audit_event import Mode
 from detectors.falco.json_values import JsonValues
 
 POD = {

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from detectors.falco import load_falco_rules
-from detectors.falco.audit_values import Mode
+from detectors.falco.audit_event import Mode
 from detectors.falco.conditions import compile_condition, matches
 from detectors.falco.guards import anchor
 from detectors.falco.json_values import JsonValues
