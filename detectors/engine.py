@@ -19,6 +19,7 @@ import msgspec
 
 from detectors.anchors import conjuncts, weaken
 from detectors.compiled import Check, compile_predicate
+from detectors.correlation.definition import Correlation
 from detectors.explain import explain
 from detectors.fields import Getter, getter, top_keys
 from detectors.index import Index
@@ -41,12 +42,15 @@ class Engine:
     """Matches events against a fixed set of rules. Pure: the same rules and event give the same matches in any process.
 
     `dead` lists the rules that no decoder's events can match, with the reason; `unanchored` those that have to be
-    verified on every event of some decoder.
+    verified on every event of some decoder. `correlations` look at its matches, and are only kept here.
     """
 
-    def __init__(self, rules: Sequence[Rule], decoders: Mapping[str, Decoder]) -> None:
+    def __init__(
+        self, rules: Sequence[Rule], decoders: Mapping[str, Decoder], correlations: Sequence[Correlation] = ()
+    ) -> None:
         """Compile the rules for each decoder; matches come in the order of `rules`."""
         self.rules = tuple(rules)
+        self.correlations = tuple(correlations)
         self._programs: dict[str, _Program] = {}
         for name, decoder in decoders.items():
             program = _Program([rule for rule in rules if _applies(rule.logsource, decoder.logsources)], decoder)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from detectors.correlation.definition import Correlation
 from detectors.predicate import Predicate
 from vedette.schema.errors import RuleError
 from vedette.schema.event import LogSource
@@ -48,6 +49,8 @@ class LoadedRules(NamedTuple):
 
     rules: tuple[Rule, ...]
     errors: tuple[RuleError, ...]
+    correlations: tuple[Correlation, ...] = ()
+    """Those that others refer to come before them."""
 
 
 def content_hash(info: RuleInfo, logsource: LogSource, predicate: Predicate) -> str:

@@ -16,6 +16,7 @@ from sigma.rule import SigmaRule
 
 from detectors.predicate import all_of
 from detectors.rule import LoadedRules, Rule, RuleTest, RuleText, content_hash
+from detectors.sigma.correlations import CorrelationDraft, Resolving, read_correlation
 from detectors.sigma.dialect import adapted
 from detectors.sigma.documents import Document, Key, read_documents
 from detectors.sigma.filters import Filter, Variant, read_filter
@@ -69,6 +70,7 @@ class Loading:
         self.errors: list[RuleError] = []
         self._defaults = defaults
         self.filters: list[Filter] = []
+        self._correlations: list[CorrelationDraft] = []
         self._owners: dict[str, Document] = {}
         found = [_unless_pipeline(item) for source in sources for item in _merged(read_documents(source))]
         self._processing = Processing((item for item in found if isinstance(item, Pipeline)), ours=ours)
@@ -82,7 +84,9 @@ class Loading:
         )
         for exception in self.filters:
             self._report_unused(exception)
-        return LoadedRules(rules, tuple(self.errors))
+        resolving = Resolving(self._correlations, self.drafts, rules)
+        correlations = resolving.correlations()
+        return LoadedRules(rules, (*self.errors, *resolving.errors), correlations)
 
     def _read(self, found: Document | Pipeline | RuleError) -> None:
         try:
@@ -95,12 +99,18 @@ class Loading:
 
     def _take(self, document: Document) -> None:
         if "correlation" in document.data:
-            raise document.error("correlation rules are not supported yet", "correlation", at_key=True)
-        if "filter" in document.data:
+            self._take_correlation(document)
+        elif "filter" in document.data:
             self._take_filter(document)
         else:
             missing = {key: value for key, value in self._defaults.items() if document.data.get(key) is None}
             self._take_rule(document._replace(data={**document.data, **missing}))
+
+    def _take_correlation(self, document: Document) -> None:
+        draft = read_correlation(document, self.errors)
+        if draft is not None:
+            self._own(draft.info.rule_id, document)
+            self._correlations.append(draft)
 
     def _take_filter(self, document: Document) -> None:
         exception = read_filter(document, self.errors)
@@ -119,10 +129,13 @@ class Loading:
         self.errors.extend(errors)
         if draft is None or errors:
             return
-        owner = self._owners.setdefault(draft.info.rule_id, document)
-        if owner is not document:
-            raise document.error(f"the rule id {draft.info.rule_id} is taken by {owner.place()}", "id")
+        self._own(draft.info.rule_id, document)
         self.drafts.append(draft)
+
+    def _own(self, rule_id: str, document: Document) -> None:
+        owner = self._owners.setdefault(rule_id, document)
+        if owner is not document:
+            raise document.error(f"the rule id {rule_id} is taken by {owner.place()}", "id")
 
     def _draft(self, rule: SigmaRule, document: Document, data: dict[str, Any], errors: list[RuleError]) -> Draft:
         metadata = Metadata(rule, document)

@@ -14,7 +14,7 @@ from vedette.schema.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from detectors.rule import Rule, RuleText
+    from detectors.rule import LoadedRules, RuleText
     from vedette.app.config import Config
     from vedette.runtime.parcel import Intake
 
@@ -36,12 +36,12 @@ def check_config(config: Config) -> Checked:
     # Sources keep the door to intake for later, and sinks open nothing yet: nothing is started here.
     build_sources(config, cast("Intake", None), DECODERS)
     build_sinks(config, lambda _: SinkContext(config.data_dir))
-    rules = usable_rules(read_rules(config.rules))
+    rules = usable_rules(read_rules(config.rules)).rules
     dead = Engine(rules, DECODERS).dead
     return Checked(len(rules), [(f"{rule.info.pack}: {rule.info.title}", reason) for rule, reason in dead])
 
 
-def usable_rules(texts: Iterable[RuleText]) -> tuple[Rule, ...]:
+def usable_rules(texts: Iterable[RuleText]) -> LoadedRules:
     """Load rules, all or nothing.
 
     Raises:
@@ -50,4 +50,4 @@ def usable_rules(texts: Iterable[RuleText]) -> tuple[Rule, ...]:
     loaded = load_rules(texts)
     if loaded.errors:
         raise ConfigError("\n".join(map(str, loaded.errors)))
-    return loaded.rules
+    return loaded

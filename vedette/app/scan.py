@@ -110,8 +110,8 @@ def make_scanner(rule_paths: Sequence[Path], *, default_rules: bool) -> Scanner:
         ConfigError: a path is not there, or rules can't be used. RuleError: a file can't be read as text.
     """
     texts = read_rules(Rules()) if default_rules else []
-    engine = Engine(usable_rules([*texts, *read_rule_files(rule_paths)]), DECODERS)
-    return Scanner(engine, DECODERS, DetectionSettings())
+    loaded = usable_rules([*texts, *read_rule_files(rule_paths)])
+    return Scanner(Engine(loaded.rules, DECODERS, loaded.correlations), DECODERS, DetectionSettings())
 
 
 def check_arguments(files: Sequence[str], format_name: str | None) -> None:

@@ -5,6 +5,7 @@ No clock, no I/O but the lookup of blobs that control records name. What it reme
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final, cast
@@ -12,12 +13,14 @@ from typing import TYPE_CHECKING, ClassVar, Final, cast
 import msgspec
 from prometheus_client import Counter
 
+from detectors.correlation.correlator import Correlator
+from detectors.correlation.finding import EventFinding
 from detectors.engine import Engine
 from vedette.journal.protocol import DetectCount
-from vedette.pipeline.control_record import OP_RULES, OP_SETTINGS, OP_STOP, ControlRecord, decode_control
+from vedette.pipeline.control_record import OP_RULES, OP_SETTINGS, OP_START, OP_STOP, ControlRecord, decode_control
 from vedette.pipeline.document import build_document, encode_document, ticket_key
 from vedette.pipeline.examiner import Examiner
-from vedette.pipeline.rollup import RollUp
+from vedette.pipeline.rollup import RollUp, evidence_of
 from vedette.pipeline.rulesets import compile_rules
 from vedette.runtime.telemetry import OperationalEvent
 from vedette.schema.alert import Activity, AlertRevision
@@ -30,11 +33,13 @@ from vedette.schema.settings import DetectionSettings, SourceLabels, decode_sett
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from detectors.correlation.finding import Firing
     from detectors.screen import Screen
     from vedette.journal.protocol import Chunk
     from vedette.pipeline.effects import Effects
     from vedette.pipeline.rollup import Emission
     from vedette.schema.event import Decoder
+    from vedette.schema.finding import Match
     from vedette.schema.record import Run
 
 OTHER_RULE: Final = "other"
@@ -106,11 +111,12 @@ class Detector:
         self._labels: dict[str, SourceLabels] = {}
         self.control = ControlOperator()
         self.rollup = RollUp(self._settings.rollup)
+        self.correlator = Correlator()
 
     @property
     def operators(self) -> tuple[Operator, ...]:
         """All stateful parts, for checkpoints."""
-        return (self.control, self.rollup)
+        return (self.control, self.rollup, self.correlator.watermarks, self.correlator)
 
     def restored(self) -> None:
         """Put in force what the restored state says."""
@@ -147,6 +153,10 @@ class Detector:
     def begin(self, chunk: Chunk, effects: Effects) -> None:
         """Let arrival time go on to the chunk's; to be called once before its records are fed."""
         self._emit(self.rollup.advance(chunk.arrival_ns), effects)
+        if self.engine.correlations:
+            if _starts(chunk):
+                self.correlator.resume(chunk.arrival_ns)
+            self._fire(self.correlator.advance(chunk.arrival_ns), effects)
 
     def feed(self, records: Iterable[Record], effects: Effects) -> None:
         """Detect on some records of the chunk that was begun, in order."""
@@ -174,8 +184,7 @@ class Detector:
             return
         examined = self._examiner.look(record)
         for match in examined.matches:
-            effects.tally("findings", source, self._rule_label(match.rule.rule_id))
-            self._emit(self.rollup.add(match, self._labels_of(source)), effects)
+            self._found(match, source, effects)
         for loss in examined.losses:
             effects.lost(source, loss)
         if examined.event is not None and examined.event.broken is not None:
@@ -184,6 +193,25 @@ class Detector:
             effects.count(source).filtered += 1
         else:
             effects.count(source).processed += 1
+
+    def _found(self, match: Match, source: str, effects: Effects) -> None:
+        rule_id, labels = match.rule.rule_id, self._labels_of(source)
+        if rule_id not in self.correlator.silent:
+            effects.tally("findings", source, self._rule_label(rule_id))
+            self._emit(self.rollup.add(match, labels), effects)
+        if self.correlator.refers_to(rule_id):
+            finding = EventFinding(match.event, labels.cluster, evidence_of)
+            self._fire(self.correlator.observe(rule_id, finding), effects)
+
+    def _fire(self, firings: list[Firing], effects: Effects) -> None:
+        for firing in firings:
+            rule_id = firing.correlation.info.rule_id
+            if rule_id not in self.correlator.silent:
+                effects.tally("findings", firing.source, self._rule_label(rule_id))
+                self._emit(self.rollup.add_firing(firing, self._labels_of(firing.source)), effects)
+        for (reason, rule_id), count in self.correlator.left_out.items():
+            effects.tally("correlation_left_out", reason, self._rule_label(rule_id), count=count)
+        self.correlator.left_out.clear()
 
     def _obey(self, control: ControlRecord, arrival_ns: int, effects: Effects) -> None:
         if control.op == OP_RULES:
@@ -201,7 +229,10 @@ class Detector:
         self.engine = self._engines[in_force.rules]
         self._engines = {"": self._engines[""], in_force.rules: self.engine}
         self._examiner = Examiner(self.engine, self._decoders)
-        self._rule_ids = frozenset(rule.info.rule_id for rule in self.engine.rules)
+        rules, correlations = self.engine.rules, self.engine.correlations
+        infos = [*(rule.info for rule in rules), *(correlation.info for correlation in correlations)]
+        self._rule_ids = frozenset(info.rule_id for info in infos)
+        self.correlator.use(correlations)
         content = self._blob(in_force.settings) if in_force.settings else None
         self._settings = decode_settings(content) if content else DetectionSettings()
         self._labels = {}
@@ -272,6 +303,16 @@ def _refuse(record: Record, error: Exception, effects: Effects) -> None:
     else:
         DetectionBug(record.seq, record.run.source, repr(error)).emit()
         effects.dead_letter(record, "detection failed", type(error).__name__)
+
+
+def _starts(chunk: Chunk) -> bool:
+    """Say whether the agent started with this chunk: nobody watched since the one before."""
+    if not any(run.format == CONTROL_FORMAT for run in chunk.runs):
+        return False
+    controls = [record for record in records_of(chunk) if record.run.format == CONTROL_FORMAT]
+    with contextlib.suppress(DecodeError):  # which is refused when it is fed
+        return any(_control(record).op == OP_START for record in controls)
+    return False
 
 
 def _control(record: Record) -> ControlRecord:

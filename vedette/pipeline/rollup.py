@@ -20,8 +20,10 @@ from vedette.schema.settings import RollUpSettings, SourceLabels
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vedette.schema.event import Event
-    from vedette.schema.finding import Match
+    from detectors.correlation.finding import Firing
+    from vedette.schema.event import Event, Facts
+    from vedette.schema.finding import Clause, Match
+    from vedette.schema.rule import RuleInfo
 
 
 class Emission(NamedTuple):
@@ -30,6 +32,17 @@ class Emission(NamedTuple):
     alert: AlertState
     activity: Activity
     arrival_ns: int
+
+
+class _Content(NamedTuple):
+    """What the finding that opens an alert says."""
+
+    rule: RuleInfo
+    dedup_values: tuple[str, ...]
+    seq: int
+    facts: Facts
+    clauses: tuple[Clause, ...]
+    evidence: list[Evidence]
 
 
 class RollUp:
@@ -88,18 +101,32 @@ class RollUp:
         values = match.dedup_values()
         key = orjson.dumps((rule.rule_id, labels.cluster, values)).decode()
         alert = self.state.get(key)
+        arrival_ns, time_ns = event.record.arrival_ns, event.time_ns
         if alert is None:
-            return self._open(key, match, values, labels)
+            content = _Content(rule, values, event.record.seq, event.facts, match.explain(), [evidence_of(event)])
+            return self._open(key, content, labels, arrival_ns, time_ns, time_ns)
         self.state.touch(key)
-        arrival_ns = event.record.arrival_ns
-        alert.count += 1
-        time_ns = event.time_ns
-        if time_ns > alert.last_seen_ns:
-            alert.last_seen_ns = time_ns
-        elif time_ns < alert.first_seen_ns:
-            alert.first_seen_ns = time_ns
         if len(alert.evidence) < EVIDENCE_ITEMS_MAX:
             alert.evidence.append(evidence_of(event))
+        return self._join(key, alert, arrival_ns, time_ns, time_ns)
+
+    def add_firing(self, firing: Firing, labels: SourceLabels) -> list[Emission]:
+        """Take a window in which a correlation held; its keys are the dedup key. Otherwise as `add`."""
+        rule, values, events = firing.correlation.info, firing.group, firing.evidence()
+        key = orjson.dumps((rule.rule_id, labels.cluster, values)).decode()
+        alert = self.state.get(key)
+        first_ns, last_ns = firing.span()
+        if alert is None:
+            content = _Content(rule, values, firing.seq, firing.facts(), firing.clauses(), events)
+            return self._open(key, content, labels, firing.arrival_ns, first_ns, last_ns)
+        self.state.touch(key)
+        alert.evidence += events[: max(0, EVIDENCE_ITEMS_MAX - len(alert.evidence))]
+        return self._join(key, alert, firing.arrival_ns, first_ns, last_ns)
+
+    def _join(self, key: str, alert: AlertState, arrival_ns: int, first_ns: int, last_ns: int) -> list[Emission]:
+        alert.count += 1
+        alert.first_seen_ns = min(alert.first_seen_ns, first_ns)
+        alert.last_seen_ns = max(alert.last_seen_ns, last_ns)
         if arrival_ns >= alert.next_ns:
             return [self._revise(alert, Activity.UPDATE, arrival_ns)]
         if not alert.pending:
@@ -114,24 +141,24 @@ class RollUp:
             self.state.touch(key)
         return [self._revise(alert, Activity.UPDATE, arrival_ns) for _, alert in waiting]
 
-    def _open(self, key: str, match: Match, values: tuple[str, ...], labels: SourceLabels) -> list[Emission]:
-        event = match.event
-        arrival_ns, seq = event.record.arrival_ns, event.record.seq
+    def _open(
+        self, key: str, content: _Content, labels: SourceLabels, arrival_ns: int, first_ns: int, last_ns: int
+    ) -> list[Emission]:
         alert = AlertState(
-            alert_id=hashlib.sha256(f"{seq}:{key}".encode()).hexdigest()[:32],
-            rule=match.rule,
-            dedup_values=values,
+            alert_id=hashlib.sha256(f"{content.seq}:{key}".encode()).hexdigest()[:32],
+            rule=content.rule,
+            dedup_values=content.dedup_values,
             cluster=labels.cluster,
             labels=labels.labels,
-            seq=seq,
+            seq=content.seq,
             opened_ns=arrival_ns,
             closes_ns=arrival_ns + self.settings.window_ns,
-            first_seen_ns=event.time_ns,
-            last_seen_ns=event.time_ns,
-            facts=event.facts,
-            clauses=match.explain(),
+            first_seen_ns=first_ns,
+            last_seen_ns=last_ns,
+            facts=content.facts,
+            clauses=content.clauses,
             interval_ns=self.settings.revision_interval_ns,
-            evidence=[evidence_of(event)],
+            evidence=content.evidence,
         )
         emissions = self._make_room(arrival_ns)
         self.state.put(key, alert)

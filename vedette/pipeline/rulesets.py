@@ -40,4 +40,4 @@ def compile_rules(content: bytes, decoders: Mapping[str, Decoder]) -> Engine:
     loaded = load_rules(texts)
     if loaded.errors:
         raise loaded.errors[0]
-    return Engine(loaded.rules, decoders)
+    return Engine(loaded.rules, decoders, loaded.correlations)

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from detectors.correlation.correlator import Correlator
+from detectors.correlation.finding import EventFinding, Firing
 from vedette.pipeline.document import build_document
 from vedette.pipeline.examiner import Examiner
-from vedette.pipeline.rollup import RollUp
+from vedette.pipeline.rollup import RollUp, evidence_of
 from vedette.schema.alert import Activity, AlertDocument, AlertState
 from vedette.schema.record import Record
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from detectors.engine import Engine
     from vedette.schema.event import Decoder
     from vedette.schema.finding import Match
+    from vedette.schema.rule import RuleInfo
     from vedette.schema.settings import DetectionSettings
 
 _END_NS = 1 << 62
@@ -32,6 +35,8 @@ class Scanner:
         self._examiner = Examiner(engine, decoders)
         self._settings = settings
         self._rollup = RollUp(settings.rollup)
+        self._correlator = Correlator()
+        self._correlator.use(engine.correlations)
         self._closed: list[AlertState] = []
         self._rollup.on_close = self._closed.append
         self._arrival_ns = 0
@@ -47,19 +52,51 @@ class Scanner:
             raise examined.event.broken
         return examined.matches
 
-    def add(self, matches: Iterable[Match]) -> list[AlertDocument]:
-        """Roll matches up, in event-time order; return the alerts whose window is over."""
+    def correlate(self, matches: Iterable[Match]) -> list[Match | Firing]:
+        """Take the matches of one record, in event-time order; return what is found now, correlations after them."""
+        found: list[Match | Firing] = []
         for match in matches:
-            self._arrival_ns = max(self._arrival_ns, match.event.time_ns)
-            self._rollup.advance(self._arrival_ns)
-            match.event.record = match.event.record._replace(arrival_ns=self._arrival_ns)
-            self._rollup.add(match, self._settings.of(match.event.record.run.source))
+            self._arrive(match)
+            rule_id, source = match.rule.rule_id, match.event.record.run.source
+            found += self._correlator.advance(self._arrival_ns)
+            found.append(match)
+            if self._correlator.refers_to(rule_id):
+                finding = EventFinding(match.event, self._settings.of(source).cluster, evidence_of)
+                found += self._correlator.observe(rule_id, finding)
+        return self._heard(found)
+
+    def close(self) -> list[Match | Firing]:
+        """Return what the end of the input tells: windows that wait for it are judged."""
+        return self._heard(self._correlator.finish(self._arrival_ns))
+
+    def add(self, found: Iterable[Match | Firing]) -> list[AlertDocument]:
+        """Roll findings up, in event-time order; return the alerts whose window is over."""
+        for finding in found:
+            if isinstance(finding, Firing):
+                self._arrival_ns = max(self._arrival_ns, finding.arrival_ns)
+                source, arrived = finding.source, finding._replace(arrival_ns=self._arrival_ns)
+                self._rollup.advance(self._arrival_ns)
+                self._rollup.add_firing(arrived, self._settings.of(source))
+            else:
+                self._arrive(finding)
+                self._rollup.advance(self._arrival_ns)
+                self._rollup.add(finding, self._settings.of(finding.event.record.run.source))
         return self._take()
 
     def finish(self) -> list[AlertDocument]:
         """Close all windows and return the alerts left."""
         self._rollup.advance(_END_NS)
         return self._take()
+
+    def _arrive(self, match: Match) -> None:
+        """Let a match arrive when it happened, or with the one before."""
+        self._arrival_ns = max(self._arrival_ns, match.event.time_ns)
+        match.event.record = match.event.record._replace(arrival_ns=self._arrival_ns)
+
+    def _heard(self, found: Iterable[Match | Firing]) -> list[Match | Firing]:
+        """Leave out what does not alert on its own."""
+        silent = self._correlator.silent
+        return [finding for finding in found if rule_of(finding).rule_id not in silent]
 
     def _take(self) -> list[AlertDocument]:
         documents = [
@@ -68,3 +105,8 @@ class Scanner:
         ]
         self._closed.clear()
         return documents
+
+
+def rule_of(finding: Match | Firing) -> RuleInfo:
+    """Return what the rule or correlation says about itself."""
+    return finding.correlation.info if isinstance(finding, Firing) else finding.rule

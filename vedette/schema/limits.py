@@ -62,6 +62,21 @@ SLICE_NS: Final = 5_000_000
 BATCH_ITEMS_MAX: Final = 4_000
 """Items that one commit of detection covers at most."""
 
+# --- correlations ------------------------------------------------------------------------------------------------
+CORRELATION_LATENESS_NS: Final = 120 * SECOND_NS
+"""How far a watermark stays behind the newest event of its source: FUTURE_NS_MAX, so that a forged date makes nothing
+late, and as much again for what is under way (an API server's webhook waits up to 30 s)."""
+CORRELATION_IDLE_NS: Final = 60 * SECOND_NS
+"""A source without matches for this long (arrival time) holds up no window."""
+CORRELATION_EVENTS_MAX: Final = 20_000
+"""Events that one correlation remembers, over all groups: 15 MB, with samples of all of them (worst case) 55 MB."""
+CORRELATION_GROUP_EVENTS_MAX: Final = 2_000
+"""Events of one group: bounds what judging a window costs. A higher threshold is refused when the rule is loaded."""
+CORRELATION_SAMPLE_CHARS_MAX: Final = 2048
+"""Characters kept of each of a group's newest EVIDENCE_ITEMS_MAX events, until the window that they are in fires."""
+CORRELATION_REFERENCES_MAX: Final = 100
+"""Events of a correlation that stand for one finding in a correlation over it."""
+
 # --- alerts ------------------------------------------------------------------------------------------------------
 ROLLUP_WINDOW_NS: Final = 3600 * SECOND_NS
 """Findings with one dedup key join one alert for this long after its opening (arrival time)."""

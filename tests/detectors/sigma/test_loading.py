@@ -142,7 +142,7 @@ def test_a_rule_without_id_and_level_is_known_by_its_title_and_medium() -> None:
         ("title: Exec", "title: !!python/name:os.system x", "0.yml:1:8: could not determine a constructor"),
         ("title: Exec", f"title: {'[' * 200}", "0.yml:1:107: nested deeper than 100 levels"),
         ("title: Exec", "action: twice", "0.yml:1:9: unknown action 'twice'"),
-        ("detection:", "correlation:", "0.yml:16:1: correlation rules are not supported yet"),
+        ("detection:", "correlation:", "0.yml:17:3: unknown key 'selection'"),
     ],
 )
 def test_an_error_names_its_place(old: str, new: str, expected: str) -> None:
@@ -156,7 +156,7 @@ def test_an_error_does_not_hide_other_documents() -> None:
     other = RULE.replace("1111", "2222")
     loaded = load(f"a: b: c\n---\n{RULE}\n--- \n# nothing\n---\ncorrelation: {{}}\ntitle: C\n---\n- list\n---\n{other}")
     assert [rule.info.rule_id[:4] for rule in loaded.rules] == ["1111", "2222"]
-    assert [(error.line, error.column) for error in loaded.errors] == [(1, 5), (39, 1), (42, 1)]
+    assert list(dict.fromkeys(error.line for error in loaded.errors)) == [1, 39, 42]
 
 
 def test_all_errors_of_a_rule_are_reported() -> None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections import Counter
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -77,18 +78,20 @@ A record that can't be used is reported on standard error as file:record: reason
 def _put_all(scanned: Scan, files: Sequence[str], source: str | None, *, alerts: bool, as_json: bool) -> Counter[str]:
     """Write everything that is found; return how many of each level."""
     from vedette.app.scan_output import put_alert, put_finding  # noqa: PLC0415 - keeps the start fast
+    from vedette.pipeline.scan import Scanner, rule_of  # noqa: PLC0415
 
-    found = Counter[str]()
-    for hit in scanned.hits(files, source):
+    found, scanner = Counter[str](), scanned.scanner
+    hits = (scanner.correlate(hit.matches) for hit in scanned.hits(files, source))
+    for findings in chain(hits, map(Scanner.close, [scanner])):
         if alerts:
-            for document in scanned.scanner.add(hit.matches):
+            for document in scanner.add(findings):
                 put_alert(document, as_json=as_json)
                 found[document["severity"].lower()] += 1
             continue
-        for match in hit.matches:
-            put_finding(match, as_json=as_json)
-            found[match.rule.level.value] += 1
-    for document in scanned.scanner.finish():
+        for finding in findings:
+            put_finding(finding, as_json=as_json)
+            found[rule_of(finding).level.value] += 1
+    for document in scanner.finish():
         put_alert(document, as_json=as_json)
         found[document["severity"].lower()] += 1
     return found
