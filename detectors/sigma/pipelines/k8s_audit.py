@@ -11,7 +11,7 @@ from typing import Any, Final
 from sigma.processing.conditions import LogsourceCondition, RuleProcessingCondition
 from sigma.processing.pipeline import ProcessingItem
 from sigma.processing.transformations import FieldMappingTransformation
-from sigma.rule import SigmaDetection, SigmaRule
+from sigma.rule import SigmaDetection, SigmaDetectionItem, SigmaRule
 
 from detectors.sigma.rewriting import RewriteValueTransformation
 
@@ -44,21 +44,39 @@ class AsksForStream(RuleProcessingCondition):
         return isinstance(rule, SigmaRule) and any(map(_asks_for_stream, rule.detection.detections.values()))
 
 
+class OpenStreamTransformation(RewriteValueTransformation):
+    """Takes `verb: get` for `verb: create` where the subresource stands beside it, or nothing does."""
+
+    def apply_detection(self, detection: SigmaDetection) -> None:
+        """Rewrite a map of such a kind, and those in it."""
+        items = detection.detection_items
+        alone = [item.field for item in items if isinstance(item, SigmaDetectionItem)] == ["verb"]
+        if alone or any(map(_is_stream, items)):
+            super().apply_detection(detection)
+        else:
+            for item in items:
+                if isinstance(item, SigmaDetection):
+                    self.apply_detection(item)
+
+
 def _asks_for_stream(detection: SigmaDetection) -> bool:
-    for item in detection.detection_items:
-        if isinstance(item, SigmaDetection):
-            if _asks_for_stream(item):
-                return True
-        elif item.field == "objectRef.subresource" and any(str(value).lower() in _STREAMS for value in item.value):
-            return True
-    return False
+    return any(
+        _asks_for_stream(item) if isinstance(item, SigmaDetection) else _is_stream(item)
+        for item in detection.detection_items
+    )
+
+
+def _is_stream(item: SigmaDetection | SigmaDetectionItem) -> bool:
+    if isinstance(item, SigmaDetection) or item.field != "objectRef.subresource":
+        return False
+    return any(str(value).lower() in _STREAMS for value in item.value)
 
 
 def items() -> list[ProcessingItem]:
     """Return the pipeline's steps, made anew: an item belongs to one pipeline."""
     opened = {"verb": "get", "objectRef.subresource": list(_STREAMS)}
     return [
-        _step(RewriteValueTransformation("verb", "create", opened, keep=True, unless=("get",)), AsksForStream()),
+        _step(OpenStreamTransformation("verb", "create", opened, keep=True, unless=("get",)), AsksForStream()),
         _step(RewriteValueTransformation("responseStatus.code", "allow", {_DECISION: "allow"})),
         _step(RewriteValueTransformation("responseStatus.code", "forbid", {_DECISION: "forbid"})),
         *(_step(RewriteValueTransformation("capabilities", "*", {name: True}, keep=True)) for name in _PRIVILEGED),

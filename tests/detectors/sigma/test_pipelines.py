@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from detectors.predicate import atoms
 from detectors.rule import RuleText
 from detectors.sigma import load_rules
 from detectors.sigma.matching import Matcher
@@ -89,6 +90,22 @@ EXEC = "{verb: create, objectRef.resource: pods, objectRef.subresource: exec}"
 )
 def test_public_rules_for_audit_events_are_repaired(detection: str, event: dict[str, Any], expected: bool) -> None:
     assert found(AUDIT, detection, event) is expected
+
+
+def test_the_verb_may_stand_apart_from_the_subresource() -> None:
+    verb, subresource = "{verb: create}", "{objectRef.subresource: exec}"
+    text = f"title: T\nlogsource: {{{AUDIT}}}\ndetection: {{v: {verb}, s: {subresource}, condition: v and s}}\n"
+    matcher = Matcher([text], ours=True)
+    assert matcher.match(exec_("get"))
+    assert not matcher.match(exec_("get", "log"))
+
+
+def test_other_creations_of_a_rule_about_streams_stay() -> None:
+    other = "{verb: create, objectRef.resource|exists: true}"
+    text = f"title: T\nlogsource: {{{AUDIT}}}\ndetection: {{o: {other}, s: {EXEC}, condition: o or s}}\n"
+    (rule,) = Matcher([text], ours=True).rules
+    verbs = [atom.value for atom in atoms(rule.predicate) if atom.field == "verb"]
+    assert verbs == ["create", "create", "get"]
 
 
 def test_a_repair_holds_under_not() -> None:
