@@ -27,7 +27,7 @@ def vectors(path: str) -> Path:
 
 def rows(path: str) -> list[dict[str, Any]]:
     """Read a file of JSON lines."""
-    return [json.loads(line) for line in vectors(path).read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [json.loads(line) for line in vectors(path).read_text(encoding="utf-8").split("\n") if line.strip()]
 
 
 def judge(name: str, results: Mapping[str, str], pinned: Mapping[str, str], record: Record, left_out: str = "") -> None:
