@@ -12,10 +12,14 @@ from detectors.falco.diagnostics import Context, Diagnostic, LoadCode, diagnosti
 from detectors.falco.exceptions import checked
 from detectors.falco.items import ExceptionItem, ListItem, MacroItem, RuleItem, RuleUpdate
 from detectors.falco.sources import SOURCES, Source
-from detectors.falco.texts import appended
+from detectors.falco.texts import Text, appended
 
 ENGINE_VERSION: Final = (0, 63, 0)
 """The version of Falco's rule engine (falco 0.44.1) that this one does as."""
+PIECES_MAX: Final = 2000
+"""Pieces of one condition or output: two for each item that appends to it."""
+EXCEPTIONS_MAX: Final = 1000
+"""Exceptions of one rule; stock rules have ten."""
 LIST_TYPES_SINCE: Final = (0, 13, 0)
 """The engine with which audit fields became lists of a type (Falco 0.32). Files that ask for an older one may still
 compare such a list as if it were one value: that is tried on each element, and warned of."""
@@ -66,7 +70,7 @@ class Collection:
         if previous is None:
             message = "List uses 'append' or 'override.items: append' but no list by that name already exists"
             raise wrong(message, item.context)
-        previous.items += item.items
+        previous.items.extend(item.items)
         previous.visibility = self._next()
 
     def add_macro(self, item: MacroItem, *, append: bool) -> None:
@@ -82,7 +86,7 @@ class Collection:
         if previous is None:
             message = "Macro uses 'append' or 'override.condition: append' but no macro by that name already exists"
             raise wrong(message, item.context)
-        previous.condition = appended(previous.condition, item.condition)
+        previous.condition = _appended(previous.condition, item.condition, item.context)
         previous.visibility = self._next()
 
     def add_rule(self, item: RuleItem) -> None:
@@ -117,9 +121,9 @@ class Collection:
         if all(part is None for part in (update.condition, update.exceptions, update.output, update.desc, update.tags)):
             raise wrong("Appended rule must have exceptions or condition property", update.context)
         if update.condition is not None:
-            rule.condition = appended(rule.condition, update.condition)
+            rule.condition = _appended(rule.condition, update.condition, update.context)
         if update.output is not None:
-            rule.output = appended(rule.output, update.output)
+            rule.output = _appended(rule.output, update.output, update.context)
         if update.desc is not None:
             rule.desc = f"{rule.desc} {update.desc}"
         rule.tags |= update.tags or frozenset()
@@ -184,6 +188,12 @@ _REPLACED: Final = (
 )
 
 
+def _appended(text: Text, more: Text, context: Context) -> Text:
+    if len(text) > PIECES_MAX:
+        raise wrong(f"appended to more than {PIECES_MAX // 2} times", context)
+    return appended(text, more)
+
+
 def _check_source(rule: RuleItem, update: RuleUpdate) -> None:
     if update.source is not None and update.source != rule.source:
         raise wrong("Rule has been re-defined with a different source", update.context)
@@ -196,6 +206,8 @@ def _append_exception(rule: RuleItem, item: ExceptionItem, source: Source | None
             raise wrong("Rule exception must have fields property with a list of fields", item.context)
         if not item.values:
             raise wrong("Rule exception must have values property with a list of values", item.context)
+        if len(rule.exceptions) >= EXCEPTIONS_MAX:
+            raise wrong(f"more than {EXCEPTIONS_MAX} exceptions of one rule", item.context)
         rule.exceptions.append(checked(item, source))
         return
     if item.fields is not None:

@@ -30,14 +30,16 @@ def read_exceptions(item: Node, collector: Collector, *, is_update: bool) -> lis
     if not isinstance(node, yaml.SequenceNode):
         raise invalid("Rule exceptions must be a sequence", item.context, item.place(node))
     found: list[ExceptionItem] = []
+    names: set[str] = set()
     for child in node.value:
         if not isinstance(child, yaml.MappingNode):
             raise invalid("Rule exception must be a mapping", item.context, item.place(child))
         given = Node(item.source, child, "exception").named("name")
         name = given.context.item_name
-        if any(other.name == name for other in found):
+        if name in names:
             message = f"Multiple definitions of exception '{name}' in the same rule"
             collector.warn(diagnostic(LoadCode.EXCEPTION_NAME_NOT_UNIQUE, message, given.context))
+        names.add(name)
         for warning in given.unknown_keys(_EXCEPTION_KEYS):
             collector.warn(warning)
         found.append(_exception(given, collector, is_update=is_update))

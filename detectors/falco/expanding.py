@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
 from typing import Final
 
 from detectors.falco.exceptions import quoted
@@ -28,17 +29,44 @@ LOOP_MAX: Final = 64
 
 _BLANKS: Final = frozenset(" \t\n\r")
 _DELIMITERS: Final = _BLANKS | frozenset("(),=")
+_WORDS: Final = re.compile(r"[ \t\n\r(),=\"']+")
 
 
-def with_lists(condition: str, lists: Mapping[str, tuple[str, ...]]) -> tuple[Traced, set[str]]:
-    """Put lists into a condition; returns it with the names of those that it uses.
+class Lists:
+    """Lists in the order in which they are put in."""
 
-    Raises:
-        ConditionError: it grows too long.
-    """
-    traced = Traced(condition)
-    used = {name for name, items in lists.items() if name in traced.string and _put_in(traced, name, items)}
-    return traced, used
+    def __init__(self, lists: Mapping[str, tuple[str, ...]]) -> None:
+        self._items = list(lists.items())
+        self._order = {name: at for at, (name, _) in enumerate(self._items)}
+        self._odd = [at for name, at in self._order.items() if _WORDS.search(name)]
+
+    def put_into(self, condition: str) -> tuple[Traced, set[str]]:
+        """Put lists into a condition; returns it with the names of those that it uses.
+
+        Raises:
+            ConditionError: it grows too long.
+        """
+        traced = Traced(condition)
+        used: set[str] = set()
+        waiting = self._named(condition)
+        while waiting:
+            at = heappop(waiting)
+            name, items = self._items[at]
+            if name in used or not _put_in(traced, name, items):
+                continue
+            used.add(name)
+            for other in self._named(" ".join(items)):
+                if other > at:
+                    heappush(waiting, other)
+        return traced, used
+
+    def _named(self, text: str) -> list[int]:
+        """Return the lists that a text may name, as a heap."""
+        words = set(_WORDS.split(text))
+        found = [self._order[word] for word in words if word in self._order]
+        found += [at for at in self._odd if self._items[at][0] in text]
+        heapify(found)
+        return found
 
 
 def _put_in(traced: Traced, name: str, items: tuple[str, ...]) -> bool:
@@ -92,46 +120,47 @@ class MacroError(ConditionError):
 class Macros:
     """Macros that are expanded when first needed."""
 
-    def __init__(self, conditions: Mapping[str, Expr]) -> None:
+    def __init__(self, conditions: Mapping[str, Expr], indexes: Mapping[str, int]) -> None:
         self._conditions = conditions
+        self._indexes = indexes
         self._done: dict[str, Expanded] = {}
 
     def keep(self, name: str, expanded: Expanded) -> None:
         """Remember a macro that was expanded among those that it sees."""
         self._done[name] = expanded
 
-    def expand(self, expr: Expr, visible: frozenset[str] | None) -> Expanded:
-        """Replace all macros by their conditions; None sees all.
+    def expand(self, expr: Expr, below: int | None) -> Expanded:
+        """Replace all macros by their conditions; with `below` those alone that were defined before that index.
 
         Raises:
             MacroError: a macro is not visible or names itself.
             ConditionError: the condition becomes too large.
         """
-        return self._expand(expr, visible, ())
+        return self._expand(expr, below, ())
 
-    def _expand(self, expr: Expr, visible: frozenset[str] | None, above: tuple[str, ...]) -> Expanded:
+    def _expand(self, expr: Expr, below: int | None, above: tuple[str, ...]) -> Expanded:
         if isinstance(expr, Check):
             return Expanded(expr, 1, 1, frozenset())
         if isinstance(expr, Macro):
-            return self._macro(expr, visible, above)
+            return self._macro(expr, below, above)
         if isinstance(expr, Not):
-            part = self._expand(expr.part, visible, above)
+            part = self._expand(expr.part, below, above)
             return _bounded(Not(part.expr), part.checks, part.depth, part.used)
-        parts = [self._expand(part, visible, above) for part in expr.parts]
+        parts = [self._expand(part, below, above) for part in expr.parts]
         made: Expr = (And if isinstance(expr, And) else Or)(tuple(part.expr for part in parts))
         used = frozenset[str]().union(*(part.used for part in parts))
         return _bounded(made, sum(part.checks for part in parts), max(part.depth for part in parts), used)
 
-    def _macro(self, macro: Macro, visible: frozenset[str] | None, above: tuple[str, ...]) -> Expanded:
+    def _macro(self, macro: Macro, below: int | None, above: tuple[str, ...]) -> Expanded:
         name = macro.name
-        if name not in self._conditions or (visible is not None and name not in visible):
+        if name not in self._conditions or (below is not None and self._indexes[name] >= below):
             raise MacroError(f"Undefined macro '{name}' used in filter.", macro.offset)
         if name in above or len(above) >= LOOP_MAX:
             raise MacroError(f"reference loop in macro '{name}'", macro.offset)
         done = self._done.get(name)
         if done is None:
             try:
-                done = self._expand(self._conditions[name], visible, (*above, name))
+                done = self._expand(self._conditions[name], below, (*above, name))
             except MacroError as error:
                 raise MacroError(error.message, macro.offset) from error
         return Expanded(done.expr, done.checks, done.depth, done.used | {name})

@@ -38,7 +38,7 @@ class ListItem:
 
     name: str
     context: Context
-    items: tuple[str, ...]
+    items: list[str]
     index: int = 0
     visibility: int = 0
 

@@ -16,7 +16,7 @@ from detectors.falco.diagnostics import Context, Diagnostic, LoadCode, LoadError
 from detectors.falco.documents import read_items
 from detectors.falco.event_types import EVENT_TYPES_MAX, event_types
 from detectors.falco.exceptions import with_exceptions
-from detectors.falco.expanding import Expanded, MacroError, Macros, with_lists
+from detectors.falco.expanding import Expanded, Lists, MacroError, Macros
 from detectors.falco.items import RuleItem
 from detectors.falco.lexer import ConditionError
 from detectors.falco.output import OutputError, parse_output
@@ -28,6 +28,9 @@ from detectors.falco.syntax import Check, Expr, Field, Values, checks, fields_of
 from detectors.falco.syscall_fields import DEPRECATED_FIELDS
 from detectors.falco.texts import Text, Traced, joined, locate
 from detectors.rule import RuleText
+
+CHECKS_MAX: Final = 500_000
+"""Comparisons of all rules with their macros; Falco's own have some thousand."""
 
 _CONTAINER_INFO: Final = "%container.info"
 _CONTAINER_INFO_WARNING: Final = (
@@ -81,12 +84,12 @@ class _Memory:
 class _Parsed:
     """A condition with its lists, and its tree; it knows the places of its comparisons."""
 
-    def __init__(self, text: Text, context: Context, lists: dict[str, tuple[str, ...]], memory: _Memory) -> None:
+    def __init__(self, text: Text, context: Context, lists: Lists, memory: _Memory) -> None:
         self.text = text
         self.context = context
         self.traced = Traced(joined(text))
         try:
-            self.traced, self.lists = with_lists(joined(text), lists)
+            self.traced, self.lists = lists.put_into(self.traced.string)
             self.expr = memory.parse(self.traced.string)
         except ConditionError as error:
             raise self.failure(LoadCode.ERR_COMPILE_CONDITION, error) from error
@@ -108,11 +111,12 @@ class _Compiler:
         self._collection = collection
         self._memory = memory
         self._pack = pack
+        self._used_lists: set[str] = set()
         self._lists = self._listed()
-        self._used_lists: set[str] = set(self._nested)
         self._used_macros: set[str] = set()
-        self._macro_texts: dict[str, _Parsed] = {}
-        self._macros = Macros({})
+        self._macros = Macros({}, {})
+        self._owners: dict[int, _Parsed] = {}
+        self._checks = 0
         self._warned: set[tuple[str, bool, int]] = set()
         self.warnings: list[Diagnostic] = []
 
@@ -132,21 +136,20 @@ class _Compiler:
     def _warn(self, code: LoadCode, message: str, context: Context, place: Place | None = None) -> None:
         self.warnings.append(diagnostic(code, message, context, place))
 
-    def _listed(self) -> dict[str, tuple[str, ...]]:
+    def _listed(self) -> Lists:
         """Put lists into the lists below them, one level deep."""
-        self._nested: set[str] = set()
         found: dict[str, tuple[str, ...]] = {}
         for item in self._collection.lists.values():
             items: list[str] = []
             for name in item.items:
                 other = self._collection.lists.get(name)
                 if other is not None and other.index < item.visibility:
-                    self._nested.add(name)
+                    self._used_lists.add(name)
                     items.extend(other.items)
                 else:
                     items.append(name)
             found[item.name] = tuple(items)
-        return found
+        return Lists(found)
 
     def _parse(self, text: Text, context: Context) -> _Parsed:
         parsed = _Parsed(text, context, self._lists, self._memory)
@@ -154,18 +157,18 @@ class _Compiler:
         return parsed
 
     def _expand_macros(self) -> None:
-        items = self._collection.macros.values()
-        for item in items:
-            self._macro_texts[item.name] = self._parse(item.condition, item.context)
-        self._macros = Macros({name: parsed.expr for name, parsed in self._macro_texts.items()})
-        for item in items:
-            visible = frozenset(other.name for other in items if other.index < item.visibility)
-            parsed = self._macro_texts[item.name]
-            self._macros.keep(item.name, self._expand(parsed, visible))
+        items = self._collection.macros
+        parsed = {item.name: self._parse(item.condition, item.context) for item in items.values()}
+        for macro in parsed.values():
+            self._owners.update(dict.fromkeys(macro.owned, macro))
+        indexes = {name: item.index for name, item in items.items()}
+        self._macros = Macros({name: macro.expr for name, macro in parsed.items()}, indexes)
+        for name, macro in parsed.items():
+            self._macros.keep(name, self._expand(macro, items[name].visibility))
 
-    def _expand(self, parsed: _Parsed, visible: frozenset[str] | None) -> Expanded:
+    def _expand(self, parsed: _Parsed, below: int | None) -> Expanded:
         try:
-            expanded = self._macros.expand(parsed.expr, visible)
+            expanded = self._macros.expand(parsed.expr, below)
         except MacroError as error:
             raise parsed.failure(LoadCode.ERR_VALIDATE, error) from error
         except ConditionError as error:
@@ -189,6 +192,10 @@ class _Compiler:
         self._warn_of_output(item, output_text)
         parsed = self._parse(condition, item.context)
         expanded = self._expand(parsed, None)
+        self._checks += expanded.checks
+        if self._checks > CHECKS_MAX:
+            message = f"with its macros the rules have more than {CHECKS_MAX} comparisons"
+            raise LoadError(diagnostic(LoadCode.ERR_VALIDATE, message, item.context))
         if not self._check(item, parsed, expanded.expr, source):
             return None
         if source.has_event_types and item.warn_evttypes and len(event_types(expanded.expr)) > EVENT_TYPES_MAX:
@@ -234,7 +241,7 @@ class _Compiler:
         """Return the condition, of the rule or of a macro, that a comparison was read from."""
         if id(check) in parsed.owned:
             return parsed
-        return next((macro for macro in self._macro_texts.values() if id(check) in macro.owned), parsed)
+        return self._owners.get(id(check), parsed)
 
 
 def _warnings(check: Check, source: Source) -> list[tuple[LoadCode, str]]:

@@ -25,6 +25,10 @@ from detectors.values import is_list, text
 MISSING: Final = "<NA>"
 WIDTH_MAX: Final = 4096
 """Columns that `%40field` may ask for."""
+TEMPLATE_CHARS_MAX: Final = 64 * 1024
+"""One output; stock ones stay below 1 KiB."""
+FIELD_CHARS_MAX: Final = 256
+"""A field's name without its argument; the longest known one has 47."""
 
 _WIDTH: Final = re.compile(r"[0-9]+")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
@@ -90,6 +94,8 @@ def parse_output(template: str, source: Source) -> Output:
     lenient = template.startswith("*")
     if not template:
         raise OutputError("empty formatting token", 0)
+    if len(template) > TEMPLATE_CHARS_MAX:
+        raise OutputError(f"an output of more than {TEMPLATE_CHARS_MAX} characters", 0)
     return Output(tuple(_parts(template, int(lenient), source)), lenient)
 
 
@@ -129,15 +135,13 @@ def _operand(template: str, start: int, source: Source) -> tuple[Operand, int]:
     except ConditionError as error:
         raise OutputError(error.message, start + error.offset) from error
     if found is None:
-        raise OutputError(
-            f"invalid formatting token {rest.split(None, 1)[0] if rest.split() else rest}", start, unknown=True
-        )
+        raise OutputError(f"invalid formatting token {rest}", start, unknown=True)
     return found
 
 
 def _longest(rest: str, source: Source) -> tuple[Operand, int] | None:
     """Read the longest field name that a text begins with, and its argument."""
-    named = FIELD.match(rest)
+    named = FIELD.match(rest, 0, FIELD_CHARS_MAX)
     for end in range(named.end() if named else 0, 0, -1):
         field = Field(rest[:end])
         if field.name in source.fields:

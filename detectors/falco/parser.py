@@ -46,7 +46,6 @@ WORD_OPS: Final = (
 LIST_OPS: Final = ("intersects", "in", "pmatch")
 OPERATORS: Final = ("exists", *NUMBER_OPS, *STRING_OPS, *WORD_OPS, *LIST_OPS)
 TRANSFORMERS: Final = ("tolower", "toupper", "b64", "basename", "len", "join", "concat", "getopt")
-_ONE_ARGUMENT: Final = frozenset(("tolower", "toupper", "b64", "basename", "len"))
 _KEYWORDS: Final = frozenset(("and", "or", "not"))
 
 
@@ -164,18 +163,10 @@ class _Parser(Cursor):
         self._depth += 1
         if self._depth > NESTING_MAX:
             raise self.error(f"exceeded max depth limit of {NESTING_MAX} nested transformers")
-        if name in _ONE_ARGUMENT:
-            self.blank()
-            inner = self.operand()
-            if inner is None:
-                known = ", ".join(f"'{known}'" for known in TRANSFORMERS)
-                raise self.error(f"expected a field or a nested valid transformer: {known}")
-            args: tuple[Operand, ...] = (inner,)
-        else:
-            args = self._arguments()
+        args = self._arguments()
         self._expect(")", "expected a ')' token closing the transformer")
         self._depth -= 1
-        return Transformer(name, args, self._argument() if name == "getopt" else None)
+        return Transformer(name, args, self._argument())
 
     def _arguments(self) -> tuple[Operand, ...]:
         args = [self._transformer_argument()]

@@ -102,7 +102,7 @@ def _read_list(item: Node, collector: Collector) -> None:
     append = reads_append(item, collector, ("items",))
     for warning in item.unknown_keys(_LIST_KEYS):
         collector.warn(warning)
-    collector.add_list(ListItem(item.context.item_name, item.context, items), append=append)
+    collector.add_list(ListItem(item.context.item_name, item.context, list(items)), append=append)
 
 
 def _read_macro(item: Node, collector: Collector) -> None:

@@ -37,11 +37,13 @@ def bind(operand: Operand, source: Source) -> Bound:
         return Bound(FieldInfo("constant", FieldType.CHARBUF), _constant(operand.text))
     if isinstance(operand, Group):
         return _group(operand, source)
-    if operand.name == "val":
-        return bind(operand.args[0], source)
+    if operand.arg is not None and operand.name != "getopt":
+        raise FieldError(f"'{operand.name}' takes no argument in brackets")
     if operand.name in _SEVERAL:
         return _SEVERAL[operand.name](operand, source)
-    return _one(operand, source)
+    if len(operand.args) != 1 or not isinstance(operand.args[0], Field | Transformer):
+        raise FieldError(f"'{operand.name}' takes one field or transformer")
+    return bind(operand.args[0], source) if operand.name == "val" else _one(operand, source)
 
 
 def _constant(value: str) -> Read:

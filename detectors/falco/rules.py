@@ -13,6 +13,7 @@ from detectors.falco.items import RuleItem
 from detectors.falco.output import Output
 from detectors.falco.sources import SOURCES, Source
 from detectors.falco.syntax import Expr, render
+from detectors.falco.texts import joined
 from vedette.schema.errors import RuleError
 from vedette.schema.event import LogSource
 from vedette.schema.level import Level
@@ -39,13 +40,17 @@ _TECHNIQUE: Final = re.compile(r"T\d{4}(?:\.\d{3})?", re.ASCII)
 
 
 class FalcoRule(NamedTuple):
-    """A rule with its lists, macros and exceptions put in; `enabled` is what its files say of it."""
+    """A rule with its lists, macros and exceptions put in.
+
+    `enabled` is what its files say of it, `condition_text` and `output_text` are their words.
+    """
 
     info: RuleInfo
     source: Source
     priority: str
     enabled: bool
     condition: Expr
+    condition_text: str
     output: Output
     output_text: str
     content_hash: str
@@ -93,4 +98,14 @@ def finished(item: RuleItem, condition: Expr, output: Output, output_text: str, 
     )
     content = (msgspec.structs.replace(info, pack=""), item.source, item.priority, render(condition), output_text)
     digest = hashlib.sha256(msgspec.json.encode(content)).hexdigest()
-    return FalcoRule(info, source_of(item), item.priority, item.enabled, condition, output, output_text, digest)
+    return FalcoRule(
+        info,
+        source_of(item),
+        item.priority,
+        item.enabled,
+        condition,
+        joined(item.condition),
+        output,
+        output_text,
+        digest,
+    )

@@ -71,7 +71,7 @@ def _described(rules: FalcoRules, claim: Row) -> str:
         "output": rule.output_text,
         "description": rule.info.description,
         "priority": rule.priority,
-        "condition": render(rule.condition).strip("()"),
+        "condition": rule.condition_text,
         "name": rule.name,
         "source": rule.source.name,
     }

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from detectors.falco import load_falco_rules
 from detectors.falco.audit_event import Mode
 from detectors.falco.conditions import compile_condition, matches
+from detectors.falco.explaining import explain
 from detectors.falco.guards import anchor
 from detectors.falco.json_values import JsonValues
 from detectors.falco.lexer import ConditionError
@@ -158,3 +159,6 @@ def test_a_rule_that_matches_passes_its_guards(expr: Expr, event: dict[str, obje
         assert found == matcher.interpret_document(event, mode)
         for rule in found:
             assert matches_predicate(anchor(rule), lambda path: getter(path)(event))
+            for clause in explain(rule, JsonValues(event, mode).get):
+                test = parse(f"{clause.field} {clause.test.removeprefix('not: ')}")
+                assert matches(test, AUDIT, JsonValues(event, mode).get) is not clause.negated

@@ -232,3 +232,44 @@ def test_growth_is_bounded(text: str, reason: str) -> None:
 def test_order_is_all_that_counts() -> None:
     texts: list[Any] = [rule(), rule().replace("rule: r", "rule: s")]
     assert load(*texts) == load(*texts)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        pytest.param(
+            "".join(f"- {{list: l{at}, items: [x]}}\n" for at in range(20_000))
+            + "".join(rule("ka.verb in (a)").replace("rule: r", f"rule: r{at}") for at in range(5_000)),
+            "",
+            id="lists by rules",
+        ),
+        pytest.param(
+            "".join(f"- {{macro: m{at}, condition: ka.verb = a}}\n" for at in range(20_000)),
+            "",
+            id="macros by macros",
+        ),
+        pytest.param(
+            doubling(13) + "".join(rule("m13").replace("rule: r", f"rule: r{at}") for at in range(100)),
+            "with its macros the rules have more than",
+            id="rules by macros",
+        ),
+        pytest.param(
+            rule() + "- {rule: r, append: true, condition: or ka.verb = a}\n" * 5_000, "appended to more", id="appends"
+        ),
+        pytest.param(
+            rule()
+            + "".join(
+                f"- {{rule: r, append: true, exceptions: [{{name: e{at}, fields: ka.verb, values: [a]}}]}}\n"
+                for at in range(5_000)
+            ),
+            "more than 1000 exceptions",
+            id="exceptions",
+        ),
+        pytest.param(rule().replace("output: o", f"output: '{'%a.b.' * 20_000}'"), "an output of more", id="output"),
+        pytest.param(rule().replace("output: o", f"output: '%a{'.a' * 20_000}'"), "invalid format", id="field"),
+    ],
+)
+def test_no_file_takes_more_than_its_size(text: str, reason: str) -> None:
+    """The timeout of tests is what fails where work grows with the square of the file."""
+    found = load(text)
+    assert [reason in str(error) for error in found.errors] == ([True] if reason else [])

@@ -5,11 +5,13 @@ from typing import Any
 import pytest
 
 from detectors.falco import load_falco_rules
+from detectors.falco.explaining import explain
 from detectors.falco.json_values import JsonValues
 from detectors.falco.matching import Matcher, RuleMatching
 from detectors.falco.output import OutputError, parse_output
 from detectors.falco.sources import SOURCES
 from detectors.rule import RuleText
+from vedette.schema.finding import Clause
 
 RULES = """
 - {rule: any, desc: d, condition: ka.verb exists, output: o, priority: debug, source: k8s_audit}
@@ -98,3 +100,26 @@ def test_bad_templates(template: str, reason: str, unknown: bool) -> None:
         parse_output(template, SOURCES["syscall"])
     assert reason in refused.value.message
     assert refused.value.unknown is unknown
+
+
+EXPLAINED = """
+- rule: r
+  desc: d
+  condition: >
+    ka.verb in (get, list) and not (ka.user.name = root or ka.user.groups intersects (admins))
+    and (ka.stage = none or jevt.value[/n] exists)
+  output: o
+  priority: debug
+  source: k8s_audit
+"""
+
+
+def test_explanation() -> None:
+    (rule,) = load_falco_rules([RuleText("r.yaml", EXPLAINED, "p")]).rules
+    get = JsonValues({**EVENT, "n": 1, "user": {"groups": ["x"]}}).get
+    assert explain(rule, get) == (
+        Clause("condition", "ka.verb", "in (get, list)", "verb", "get"),
+        Clause("condition", "ka.user.name", "not: = root", negated=True),
+        Clause("condition", "ka.user.groups", "not: intersects (admins)", "", '["x"]', negated=True),
+        Clause("condition", "jevt.value[/n]", "exists", "/n", "1"),
+    )

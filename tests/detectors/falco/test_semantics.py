@@ -160,6 +160,11 @@ def test_types(condition: str, values: dict[str, Any], wanted: bool) -> None:
         ("proc.aname[01] = x", "a position counted from 0"),
         ("container.mount.dest = x", "requires an argument"),
         ('join(proc.name, ",") = x', "a string and a list"),
+        ("toupper(proc.name, proc.name) = A", "'toupper' takes one field or transformer"),
+        ('toupper("a") = A', "'toupper' takes one field or transformer"),
+        ("toupper(proc.name)[a] = A", "'toupper' takes no argument in brackets"),
+        ("concat(proc.name) = A", "'concat' takes two strings or more"),
+        ('getopt(proc.args, "ab")[c] exists', "one of the options 'ab'"),
         ("never_defined", "unexpected identifier 'never_defined'"),
     ],
 )
