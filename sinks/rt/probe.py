@@ -33,8 +33,6 @@ async def probe(settings: RtSettings) -> Sequence[Check]:
                 checks.append(check)  # noqa: PERF401 - what was found stays when time is up
     except TimeoutError:
         checks.append(Check("finish in time", f"it took more than {PROBE_S_MAX:g} s", "look at the load of its server"))
-    finally:
-        await client.close()
     return checks
 
 

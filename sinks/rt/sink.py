@@ -50,7 +50,6 @@ class RtSink:
         self._settings = settings
         self._clock = context.clock
         self._memory = Memory(context.notes)
-        self._client: RestClient | None = None
         self._desk: Desk | None = None
         self._watch: asyncio.Task[None] | None = None
 
@@ -62,8 +61,7 @@ class RtSink:
                 lacking.
         """
         await self.stop()
-        self._client = RestClient(self._settings, self._settings.timeout_s)
-        tracker = Tracker(self._client, self._settings)
+        tracker = Tracker(RestClient(self._settings, self._settings.timeout_s), self._settings)
         doubts = Doubts(self._memory, self._clock, self._settings.timeout_s)
         desk = Desk(self.name, self._settings, tracker, self._memory, doubts, self._clock)
         desk.has_field = (await tracker.queue()).has_field
@@ -88,15 +86,12 @@ class RtSink:
         return outcomes
 
     async def stop(self) -> None:
-        """Close all connections; idempotent."""
+        """Let go; idempotent."""
         self._desk = None
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
             self._watch = None
-        if self._client is not None:
-            await self._client.close()
-            self._client = None
 
     async def probe(self) -> Sequence[Check]:
         """Log in, look at the queue, the custom field and the rights, and write nothing."""
