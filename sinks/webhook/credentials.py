@@ -7,6 +7,7 @@ import hmac
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from sinks.webhook.settings import check_url
 from vedette.schema.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -54,6 +55,24 @@ def read_credentials(name: str, settings: WebhookSettings, folder: Path) -> Cred
     if key == "":
         raise ConfigError(f"{place}.secret: the secret is empty. Set one, or remove the key to send without signature")
     return Credentials(fields, key.encode() if key is not None else None)
+
+
+def read_url(name: str, settings: WebhookSettings, folder: Path) -> str:
+    """Return the address to post to.
+
+    Raises:
+        ConfigError: its file can't be read, or holds no address.
+    """
+    if settings.url is not None:
+        return settings.url.get_secret_value()
+    assert settings.url_file is not None, "one of both is set"
+    place = f"sinks.{name}.webhook.url_file"
+    url = _read(place, folder / settings.url_file)
+    try:
+        check_url(url)
+    except ValueError as error:
+        raise ConfigError(f"{place}: what {settings.url_file} holds {error}") from None
+    return url
 
 
 def _read(place: str, path: Path) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import socket
 import ssl
@@ -40,8 +39,6 @@ class Endpoint:
 
     def __init__(self, url: str, tls: ssl.SSLContext, timeout_s: float, clock: Clock) -> None:
         """Open nothing yet."""
-        for library in ("httpx", "httpcore"):  # they log each URL, and at debug the header fields: those are secrets
-            logging.getLogger(library).setLevel(logging.WARNING)
         self._url = url
         self.origin = origin(url)
         self._tls = tls

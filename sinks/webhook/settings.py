@@ -26,9 +26,11 @@ class WebhookSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True)
 
-    url: SecretStr
+    url: SecretStr | None = None
     """Where to post, `http://` or `https://`. Only host and port are ever shown, because the path of many webhooks is a
-    secret. Required."""
+    secret. Default: none, and then `url_file` is required."""
+    url_file: str | None = None
+    """File that holds the address; instead of `url`. Default: none."""
     secret: SecretStr | None = None
     """Key of the signature in `Vedette-Signature`. Without it, nothing is signed. Default: none."""
     secret_file: str | None = None
@@ -46,21 +48,15 @@ class WebhookSettings(BaseModel):
 
     @field_validator("url")
     @classmethod
-    def _url_is_plain_http(cls, url: SecretStr) -> SecretStr:
-        text = url.get_secret_value()
-        try:
-            parts = urlsplit(text)
-            usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and _URL.fullmatch(text)
-        except ValueError as error:
-            raise ValueError("must be http:// or https:// with a host and, if any, a port up to 65535") from error
-        if not usable:
-            raise ValueError("must be http:// or https:// with a host, in ASCII without blanks")
-        if "@" in parts.netloc:
-            raise ValueError("must hold no user and password: put them into `headers` as Authorization")
+    def _url_is_plain_http(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            check_url(url.get_secret_value())
         return url
 
     @model_validator(mode="after")
     def _said_once(self) -> Self:
+        if (self.url is None) == (self.url_file is None):
+            raise ValueError("set url or url_file, one of both")
         if self.secret is not None and self.secret_file is not None:
             raise ValueError("set secret or secret_file, not both")
         names = [name.lower() for name in (*self.headers, *self.header_files)]
@@ -72,3 +68,20 @@ class WebhookSettings(BaseModel):
             if name in OWN_FIELDS:
                 raise ValueError(f"headers: {name} is decided by the sink itself: leave it out")
         return self
+
+
+def check_url(text: str) -> None:
+    """Make sure that something can be posted to an address; nothing of it is shown.
+
+    Raises:
+        ValueError: why not.
+    """
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and _URL.fullmatch(text)
+    except ValueError as error:
+        raise ValueError("must be http:// or https:// with a host and, if any, a port up to 65535") from error
+    if not usable:
+        raise ValueError("must be http:// or https:// with a host, in ASCII without blanks")
+    if "@" in parts.netloc:
+        raise ValueError("must hold no user and password: put them into `headers` as Authorization")

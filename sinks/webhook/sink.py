@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from sinks.webhook.credentials import Credentials, read_credentials
+from sinks.webhook.credentials import Credentials, read_credentials, read_url
 from sinks.webhook.endpoint import Endpoint, tls_context
 from vedette.runtime.check import Check
 from vedette.schema.errors import ConfigError, PermanentError, TransientError
@@ -91,7 +91,8 @@ class WebhookSink:
     def _new_endpoint(self) -> Endpoint:
         ca_file = self._settings.ca_file
         tls = tls_context(f"sinks.{self.name}.webhook", self._folder / ca_file if ca_file else None)
-        return Endpoint(self._settings.url.get_secret_value(), tls, self._settings.timeout_s, self._clock)
+        url = read_url(self.name, self._settings, self._folder)
+        return Endpoint(url, tls, self._settings.timeout_s, self._clock)
 
     async def _deliver(self, messages: Sequence[_Message]) -> Sequence[Outcome]:
         """Post all of them, until the server can't take one for now: then the rest waits with it."""

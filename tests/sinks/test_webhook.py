@@ -21,6 +21,7 @@ from sinks import SinkContext
 from sinks.webhook import WebhookSettings, WebhookSink
 from sinks.webhook.answer import MISCONFIGURED_RETRY_S, RETRY_AFTER_S_MAX, retry_after_s
 from vedette.runtime.sink import EventSink, ForwardedEvent
+from vedette.runtime.telemetry import hush_libraries
 from vedette.schema.errors import ConfigError, PermanentError, TransientError
 from vedette.schema.event import Event
 from vedette.schema.limits import SECOND_NS
@@ -365,6 +366,7 @@ async def test_neither_errors_nor_logs_tell_a_secret(
     await proxy.switch(status(int(fault), {"Location": "/"}) if fault.isdigit() else behaviour)
     sink = new_sink(tmp_path, proxy.port, secret=SECRET, headers={"Authorization": f"Bearer {SECRET}"})
     caplog.set_level(logging.DEBUG)
+    hush_libraries()
     outcome = await one_outcome(sink)
     shown = [str(outcome), repr(outcome), repr(sink._settings), str(await sink.probe()), caplog.text]
     assert not [text for text in shown if SECRET in text]
@@ -375,6 +377,7 @@ async def test_neither_errors_nor_logs_tell_a_secret(
     "settings",
     [
         {},
+        {"url": "http://x", "url_file": "/x"},
         {"url": "ftp://x/"},
         {"url": "http://"},
         {"url": "http:///path"},
@@ -407,6 +410,8 @@ def test_settings_that_can_not_work(settings: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("settings", "place"),
     [
+        ({"url": None, "url_file": "missing"}, "url_file: cannot read"),
+        ({"url": None, "url_file": "empty"}, "url_file: what empty holds must be http"),
         ({"secret_file": "missing"}, "secret_file: cannot read"),
         ({"secret_file": "binary"}, "secret_file: cannot read .* (not text)"),
         ({"secret_file": "empty"}, "secret: the secret is empty"),

@@ -70,3 +70,10 @@ def configure_logging(level: str = "info", stream: TextIO = sys.stderr) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    hush_libraries()
+
+
+def hush_libraries() -> None:
+    """Keep what is secret out of the logs of others: httpx logs each URL, and at debug the header fields."""
+    for library in ("httpx", "httpcore"):
+        logging.getLogger(library).setLevel(logging.WARNING)
