@@ -21,7 +21,7 @@ from .conftest import Outcome
 
 Call = Callable[..., Outcome]
 DOCS = Path(__file__).parents[3] / "docs" / "cli.md"
-GROUPS = {"alerts": ["list", "show"], "rules": ["list"], "dead-letters": ["list", "show", "replay"]} | {
+GROUPS = {"alerts": ["list", "show"], "rules": ["list", "check"], "dead-letters": ["list", "show", "replay"]} | {
     "config": ["check", "show", "schema"]
 }
 LEAVES = [[name] for name in COMMANDS if name not in GROUPS] + [
