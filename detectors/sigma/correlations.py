@@ -22,7 +22,8 @@ from sigma.correlations import (
     SigmaExtendedCorrelationCondition,
     SigmaRuleReference,
 )
-from sigma.rule import SigmaDetection, SigmaDetectionItem, SigmaRule
+from sigma.rule import SigmaDetection, SigmaDetectionItem, SigmaDetections, SigmaLogSource, SigmaRule
+from sigma.types import SigmaExists
 
 from detectors.correlation.definition import (
     FROM_ABOVE,
@@ -366,16 +367,15 @@ def _mapped(rule: Draft, fields: list[str]) -> dict[str, Fields]:
     """Return what each pipeline of a rule makes of fields, in their order, and the fields themselves."""
     found: dict[str, dict[str, None]] = {field: {} for field in fields}
     for variant in rule.variants:
-        probe = SigmaRule.from_dict(
-            {
-                "title": rule.info.title,
-                "logsource": rule.document.data["logsource"],
-                "detection": {
-                    **{f"field{at}": {f"{field}|exists": True} for at, field in enumerate(found)},
-                    "condition": "1 of field*",
-                },
-            },
-            policy=POLICY,
+        items = [
+            SigmaDetectionItem(field, [], [SigmaExists(True)]) for field in found
+        ]  # not parsed: any text is a name
+        probe = SigmaRule(
+            title=rule.info.title,
+            logsource=SigmaLogSource.from_dict(rule.document.data["logsource"]),
+            detection=SigmaDetections(
+                {f"field{at}": SigmaDetection([item]) for at, item in enumerate(items)}, ["1 of field*"]
+            ),
         )
         process_rule(variant.pipeline, probe, rule.document)
         for at, field in enumerate(found):
