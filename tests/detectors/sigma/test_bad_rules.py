@@ -60,6 +60,16 @@ filter:
   rules: [everything]
   robot: {user.username: robot}
   condition: not robot
+---
+title: Burst
+correlation:
+  type: value_count
+  rules: [everything]
+  group-by: [who]
+  aliases: {who: {everything: user.username}}
+  timespan: 5m
+  condition: {field: objectRef.name, gte: 3}
+level: high
 """
 TEXTS: Final = [EVERYTHING, *(text.text for text in shipped_pack_texts())]
 EVENT: Final[dict[str, Any]] = {
