@@ -7,10 +7,10 @@ three-valued: who has no value does not get here, and the check is false, even f
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from operator import ge, gt, le, lt, ne
+from operator import ge, gt, le, lt
 from typing import Any, Final
 
-from detectors.falco.field_types import FieldInfo, FieldType
+from detectors.falco.field_types import FieldInfo, FieldType, unsupported
 from detectors.falco.operands import Constant, value_of
 from detectors.falco.patterns import glob, lower, path_prefix, posix_regex
 from detectors.values import is_list, number
@@ -61,7 +61,7 @@ def _single(op: str, modifier: str, kind: FieldType, constants: Sequence[Constan
     if op in ("in", "intersects"):
         return _member(kind, constants)
     if op == "pmatch":
-        paths = [path_prefix(str(item)) for item in constants]
+        paths = [_one(op, kind, item) for item in constants]
         return lambda value: any(path(value) for path in paths)
     return _one(op, kind, constants[0])
 
@@ -88,7 +88,7 @@ def _one(op: str, kind: FieldType, constant: Any) -> Test:
         equal = op in _EQUALITY
         return lambda value: (value.version == constant.version and value in constant) is equal
     if kind is FieldType.DYN:
-        return _dynamic(op, str(constant))
+        return _dynamic(op, constant)
     if op in _EQUALITY:
         return lambda value: bool(value == constant)
     if op == "!=":
@@ -116,24 +116,24 @@ def _text_test(op: str, constant: Any) -> Test:
     return glob(constant, folded=op == "iglob")
 
 
-def _dynamic(op: str, constant: str) -> Test:
-    """Compare a value as what it is: numbers and booleans as such, the rest as text."""
-    as_number = number(constant)
+def _dynamic(op: str, constant: str | bytes) -> Test:
+    """Compare a value as what it is: text, bytes, a truth value or a number; false if that lacks the operator."""
+    in_bytes = constant if isinstance(constant, bytes) else constant.encode("utf-8", "surrogateescape")
+    in_text = "" if isinstance(constant, bytes) else constant
+    as_number = number(in_text)
 
     def test(value: Any) -> bool:
+        if isinstance(value, bytes) or (isinstance(value, str) and isinstance(constant, bytes)):
+            data = value if isinstance(value, bytes) else value.encode("utf-8", "surrogatepass")
+            return _has(op, FieldType.BYTEBUF) and _one(op, FieldType.BYTEBUF, in_bytes)(data)
         if isinstance(value, str):
-            return _one(op, FieldType.CHARBUF, constant)(value)
-        if isinstance(value, bytes):
-            return _one(op, FieldType.BYTEBUF, _bytes(op, constant))(value)
+            return _one(op, FieldType.CHARBUF, in_text)(value)
         if isinstance(value, bool):
-            return (constant == ("true" if value else "false")) is (op != "!=")
-        if as_number is None or op not in (*_EQUALITY, *_ORDER, "!="):
-            return False
-        compared = _ORDER.get(op, ne if op == "!=" else None)
-        return bool(compared(value, as_number) if compared else value == as_number)
+            return _has(op, FieldType.BOOL) and _one(op, FieldType.CHARBUF, in_text)("true" if value else "false")
+        return as_number is not None and _has(op, FieldType.INT64) and _one(op, FieldType.INT64, as_number)(value)
 
     return test
 
 
-def _bytes(op: str, constant: str) -> bytes:
-    return bytes.fromhex(constant) if op in ("bcontains", "bstartswith") else constant.encode()
+def _has(op: str, kind: FieldType) -> bool:
+    return not unsupported(op, FieldInfo("", kind))

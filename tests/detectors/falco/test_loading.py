@@ -151,6 +151,92 @@ def test_errors_name_their_place(text: str, place: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("{rule: r, append: true, override: {condition: append}, condition: x}", "cannot be used together"),
+        ("{macro: m, condition: x, append: true, override: {condition: append}}", "cannot be used together"),
+        ("{rule: r, override: [condition]}", "Value of 'override' is not a mapping"),
+        ("{rule: r, priority: debug, override: {priority: append}}", "'priority' cannot be appended to"),
+        ("{rule: r, source: x, override: {source: replace}}", "'source' cannot be replaced"),
+        ("{rule: r, condition: x, override: {condition: prepend}}", "Allowed values are: append replace"),
+        ("{rule: r, override: {tags: append}}", "An append override for 'tags' was specified"),
+        ("{rule: r, tags: [a], desc: d, override: {tags: append}}", "Unexpected key 'desc'"),
+        ("{rule: s, tags: [a], override: {tags: append}}", "no rule by that name already exists"),
+        ("{rule: s, tags: [a], override: {tags: replace}}", "no rule by that name already exists"),
+        ("{rule: s, enabled: true}", "no rule by that name already exists"),
+        ("{macro: m, condition: x, append: true}", "no macro by that name already exists"),
+        ("{list: l, items: [x], append: true}", "no list by that name already exists"),
+        ("{rule: r, append: true}", "must have exceptions or condition"),
+        ("{rule: r, append: true, source: syscall, condition: and evt.num = 0}", "re-defined with a different source"),
+        ("{rule: r, exceptions: {a: b}, append: true}", "Rule exceptions must be a sequence"),
+        ("{rule: r, exceptions: [a], append: true}", "Rule exception must be a mapping"),
+        (
+            "{rule: r, exceptions: [{name: e, fields: ka.verb, values: [[a]]}], append: true}",
+            "contain a list of strings",
+        ),
+        (
+            "{rule: r, exceptions: [{name: e, fields: ka.verb, comps: [in], values: [a]}], append: true}",
+            "both be strings",
+        ),
+        (
+            "{rule: r, exceptions: [{name: e, fields: [ka.verb], comps: [], values: [[a]]}], append: true}",
+            "equal length",
+        ),
+        (
+            "{rule: r, exceptions: [{name: e, fields: [no.such], values: [[a]]}], append: true}",
+            "not a supported filter field",
+        ),
+        (
+            "{rule: r, exceptions: [{name: old, fields: ka.verb, values: [b]}], append: true}",
+            "Can not append exception fields",
+        ),
+        (
+            "{rule: r, exceptions: [{name: old, comps: in, values: [b]}], append: true}",
+            "Can not append exception comps",
+        ),
+        ("{required_plugin_versions: x}", "must be a sequence"),
+        ("{required_plugin_versions: [x]}", "must be a mapping"),
+        (
+            "{required_plugin_versions: [{name: x, version: 1.0.0, alternatives: [{name: x, version: 1.0.0}]}]}",
+            "Defined multiple alternative version requirements",
+        ),
+    ],
+)
+def test_changes_that_make_no_sense_are_refused(change: str, reason: str) -> None:
+    old = rule() + "  exceptions: [{name: old, fields: ka.verb, values: [a]}]\n"
+    assert reason in only_error(old, f"- {change}")
+
+
+@pytest.mark.parametrize(
+    ("item", "reason"),
+    [
+        ("{name: e, values: a}", "Rule exception values must be a sequence"),
+        ("{name: e, fields: {}}", "neither a text nor a list"),
+        ("{name: e, fields: ka.verb, values: ['']}", "must be non-empty"),
+        ("{name: e, fields: ka.verb}", "must have values property"),
+        ("{name: e, values: [a]}", "must have fields property"),
+        ("{name: e, fields: [[ka.verb]], values: [[a]]}", "a text, not a list"),
+    ],
+)
+def test_exceptions_that_make_no_sense_are_refused(item: str, reason: str) -> None:
+    old = rule() + "  exceptions: [{name: old, fields: ka.verb, values: [a]}]\n"
+    assert reason in only_error(old, f"- {{rule: r, exceptions: [{item}], append: true}}")
+
+
+def test_replacing() -> None:
+    keys = "condition: ka.stage = x, output: new, desc: new, priority: error, tags: [new], enabled: no, capture: on"
+    more = "capture_duration: 5, warn_evttypes: no, skip-if-unknown-filter: yes, exceptions: []"
+    names = [part.partition(":")[0] for part in f"{keys}, {more}".split(", ")]
+    override = ", ".join(f"{name}: replace" for name in names)
+    old = rule() + "  tags: [old]\n  exceptions: [{name: old, fields: ka.verb, values: [a]}]\n"
+    found = load(old, f"- {{rule: r, {keys}, {more}, override: {{{override}}}}}")
+    assert found.errors == ()
+    (replaced,) = found.rules
+    assert (render(replaced.condition), replaced.output_text, replaced.priority) == ("ka.stage = x", "new", "Error")
+    assert (replaced.info.description, replaced.info.tags, replaced.enabled) == ("new", ("new",), False)
+
+
+@pytest.mark.parametrize(
     ("text", "code"),
     [
         (rule("ka.verb = <NA>"), LoadCode.UNSAFE_NA_CHECK),

@@ -124,6 +124,20 @@ def test_text(condition: str, value: str, wanted: bool) -> None:
         ("fd.snet = 10.0.0.7/8", {"fd__snet": "10.9.9.9"}, True),
         ("fd.snet in (10.0.0.0/8, ::/0)", {"fd__snet": "11.0.0.1"}, False),
         ("evt.rawarg.res < -1", {"evt__rawarg__res": -22}, True),
+        ("evt.rawarg.res != 5", {"evt__rawarg__res": -22}, True),
+        ("evt.rawarg.res contains 5", {"evt__rawarg__res": 5}, False),
+        ("evt.rawarg.name startswith a", {"evt__rawarg__name": "abc"}, True),
+        ("evt.rawarg.flag != true", {"evt__rawarg__flag": False}, True),
+        ("evt.rawarg.data bcontains 62", {"evt__rawarg__data": b"abc"}, True),
+        ("evt.rawarg.data glob a*", {"evt__rawarg__data": b"abc"}, False),
+        ("evt.rawarg.data bcontains 62", {"evt__rawarg__data": "abc"}, True),
+        ("evt.rawarg.data < 5", {"evt__rawarg__data": True}, False),
+        ("evt.rawarg.data in (1, 2)", {"evt__rawarg__data": 2}, True),
+        ("evt.rawarg.data pmatch (/a)", {"evt__rawarg__data": "/a/b"}, True),
+        ("evt.rawarg.data pmatch (/a)", {"evt__rawarg__data": 5}, False),
+        ("evt.rawarg.data = abc", {"evt__rawarg__data": b"abc"}, True),
+        ("b64(evt.buffer) contains hi", {"evt__buffer": b"aGk="}, True),
+        ("fd.types in (file, ipv4)", {"fd__types": ["file", {}]}, False),
         ("evt.arg.flags contains CREAT", {"evt__arg__flags": "O_CREAT"}, True),
         ("proc.aname in (sh)", {"proc__aname": ["bash", "sh"]}, True),
         ("proc.pid = 5", {"proc__pid": "x"}, False),
@@ -133,6 +147,23 @@ def test_text(condition: str, value: str, wanted: bool) -> None:
 )
 def test_types(condition: str, values: dict[str, Any], wanted: bool) -> None:
     assert holds(condition, **values) is wanted
+
+
+@pytest.mark.parametrize(
+    ("condition", "wanted"),
+    [
+        ('getopt(proc.args, "ab:c")[b] = x', True),
+        ('getopt(proc.args, "ab:c")[a] = ""', True),
+        ('getopt(proc.args, "ab:cz")[z] exists', False),
+        ('getopt(proc.args, "ab:c") intersects (c)', True),
+        ('getopt(proc.args, "ab:c") in (a, b, c)', True),
+        ('getopt(proc.args, "z") exists', False),
+    ],
+)
+@pytest.mark.parametrize("args", [["-ac", "-b", "x", "file"], ["-acbx", "-q", "--", "-z"], "-c -a -bx"])
+def test_options_are_read_as_getopt_does(condition: str, wanted: bool, args: Any) -> None:
+    assert holds(condition, proc__args=args) is wanted
+    assert not holds(condition)
 
 
 @pytest.mark.parametrize(
@@ -163,6 +194,12 @@ def test_types(condition: str, values: dict[str, Any], wanted: bool) -> None:
         ("toupper(proc.name, proc.name) = A", "'toupper' takes one field or transformer"),
         ('toupper("a") = A', "'toupper' takes one field or transformer"),
         ("toupper(proc.name)[a] = A", "'toupper' takes no argument in brackets"),
+        ("getopt(proc.args) exists", "'getopt' takes two arguments"),
+        ('join(",") exists', "'join' takes two arguments"),
+        ('join(",", (fd.types, proc.name)) exists', "holds single values, not lists"),
+        ("fd.net = val(fd.snet)", "field type 'IPNET' doesn't support right-hand side fields"),
+        ("proc.aname = val(proc.name)", "field 'proc.aname' doesn't support right-hand side fields"),
+        ("proc.name = val(proc.aname)", "field 'proc.aname' can't be used as a right-hand side field"),
         ("concat(proc.name) = A", "'concat' takes two strings or more"),
         ('getopt(proc.args, "ab")[c] exists', "one of the options 'ab'"),
         ("never_defined", "unexpected identifier 'never_defined'"),
