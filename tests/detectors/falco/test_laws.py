@@ -4,21 +4,22 @@ import json
 import random
 import re
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from detectors.falco import load_falco_rules
 from detectors.falco.audit_event import Mode
 from detectors.falco.conditions import compile_condition, matches
 from detectors.falco.explaining import explain
+from detectors.falco.field_types import REQUIRED
 from detectors.falco.guards import anchor
 from detectors.falco.json_values import JsonValues
 from detectors.falco.lexer import ConditionError
 from detectors.falco.matching import Matcher, RuleMatching
 from detectors.falco.output import OutputError, parse_output
-from detectors.falco.parser import parse
+from detectors.falco.parser import LIST_OPS, OPERATORS, parse
 from detectors.falco.sources import SOURCES
-from detectors.falco.syntax import Expr, render
+from detectors.falco.syntax import MODIFIERS, Expr, render
 from detectors.fields import getter
 from detectors.predicate import matches as matches_predicate
 from detectors.rule import RuleText
@@ -162,3 +163,57 @@ def test_a_rule_that_matches_passes_its_guards(expr: Expr, event: dict[str, obje
             for clause in explain(rule, JsonValues(event, mode).get):
                 test = parse(f"{clause.field} {clause.test.removeprefix('not: ')}")
                 assert matches(test, AUDIT, JsonValues(event, mode).get) is not clause.negated
+
+
+FIELDS = sorted(SOURCES["syscall"].fields)
+WRAPPED = (
+    "{}",
+    "toupper({})",
+    "b64({})",
+    "len({})",
+    "basename({})",
+    'join(",", ({}))',
+    "concat({}, {})",
+    "toupper(b64({}))",
+)
+RIGHT = ("a", "5", "0x1f", "true", "1.2.3.4", "10.0.0.0/8", "6162", "'a*'", "val({})", "toupper({})")
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.binary()
+    | st.sampled_from(("::1", "YQ==", "5")),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=2),
+    max_leaves=5,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], max_examples=400)
+@given(st.data())
+def test_no_value_of_an_event_breaks_a_comparison(data: st.DataObject) -> None:
+    info = SOURCES["syscall"].fields[data.draw(st.sampled_from(FIELDS))]
+    field = info.name + ("[a]" if info.argument in REQUIRED else "")
+    left = data.draw(st.sampled_from(WRAPPED)).replace("{}", field)
+    op = data.draw(st.sampled_from([op for op in OPERATORS if op != "exists"]))
+    right = data.draw(st.sampled_from(RIGHT)).replace("{}", field)
+    modifier = data.draw(st.sampled_from(("", "", *MODIFIERS)))
+    items = f"({right}, {right})" if modifier or op in LIST_OPS else right
+    expr = accepted(f"{left} {op} {modifier} {items}")
+    assume(expr is not None)
+    assert expr is not None
+    value = data.draw(VALUES)
+    found = compile_condition(expr, SOURCES["syscall"])(lambda _name, _arg: value)
+    assert found is matches(expr, SOURCES["syscall"], lambda _name, _arg: value)
+    output = parse_output(f"*%{field}", SOURCES["syscall"]) if not info.filter_only else None
+    assert output is None or json.dumps(output.fields(lambda _name, _arg: value)) + output.message(lambda _n, _a: value)
+
+
+def accepted(text: str) -> Expr | None:
+    try:
+        expr = parse(text)
+        compile_condition(expr, SOURCES["syscall"])
+    except ConditionError:
+        return None
+    return expr
