@@ -11,11 +11,17 @@ from urllib.parse import parse_qsl
 
 from detectors.falco.audit_containers import any_privileged, family_of, first_container, image_of, repository_of
 from detectors.falco.audit_event import AuditEvent, Extract, Value, elements, json_text, texts, walk
-from detectors.values import is_list, is_object
+from detectors.values import is_list, is_object, kind_of
 
 
-def _at_path(*keys: str) -> Extract:
-    return lambda event, _arg: json_text(walk(event.doc, *keys))
+def _at_path(first: str, *keys: str) -> Extract:
+    def extract(event: AuditEvent, _arg: str | None) -> Value:
+        value: Any = event.doc.get(first)
+        for key in keys:
+            value = value.get(key) if kind_of(value) is dict else None
+        return value if kind_of(value) is str or value is None else json_text(value)
+
+    return extract
 
 
 def _in_body(*keys: str) -> Extract:

@@ -36,9 +36,11 @@ class JsonValues:
     def get(self, name: str, arg: str | None) -> Any:
         """Return the value of a field, None if the document has none."""
         key = (name, arg)
-        if key not in self._known:
-            self._known[key] = self._read(name, arg)
-        return self._known[key]
+        try:
+            return self._known[key]
+        except KeyError:
+            value = self._known[key] = self._read(name, arg)
+            return value
 
     @property
     def time_ns(self) -> int:
