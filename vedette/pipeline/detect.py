@@ -21,9 +21,8 @@ from vedette.runtime.telemetry import OperationalEvent
 from vedette.schema.errors import PermanentError, TransientError
 from vedette.schema.limits import (
     BATCH_ITEMS_MAX,
-    LINGER_ITEMS_MAX,
-    LINGER_ITEMS_MIN,
-    LINGER_S,
+    COMMIT_INTERVAL_S,
+    GATHER_ITEMS_MAX,
     SECOND_NS,
     SLICE_NS,
     TICK_NS,
@@ -41,9 +40,6 @@ SLICE_ITEMS = 32
 """Records between two looks at the clock."""
 READ_RETRY_S = 1.0
 """Pause before an intake log that could not be read is tried again."""
-COMMIT_LINGER_S = 2 * LINGER_S
-"""Pause between batches of records that come one by one but often. Twice that of intake, whose clients wait for each
-commit: so one commit of detection covers two of intake's."""
 COMMIT_ALERTS_MAX = 1_000
 """Revisions in one commit, about: bounds the transaction of a batch where everything alerts."""
 
@@ -179,9 +175,10 @@ class DetectRole:
         while self._stop_at is None or self.seq < self._stop_at:
             chunks = await self._next()
             if chunks:
+                began_s = time.monotonic()
                 await self._process(chunks)
-                if LINGER_ITEMS_MIN <= chunks[-1].last_seq - chunks[0].seq < LINGER_ITEMS_MAX:
-                    await asyncio.sleep(COMMIT_LINGER_S)
+                if chunks[-1].last_seq - chunks[0].seq < GATHER_ITEMS_MAX:
+                    await asyncio.sleep(max(0.0, began_s + COMMIT_INTERVAL_S - time.monotonic()))
             await self._checkpointer.step(self.seq, self._effects.digest, self.arrival_ns)
         await self._checkpointer.complete(self.seq, self._effects.digest)
 
@@ -194,7 +191,8 @@ class DetectRole:
         chunks = self._tail.read(self.seq, items_max=BATCH_ITEMS_MAX)
         if not chunks:
             self._tail.rung.clear()
-            chunks = await self._read()
+            if not self._tail.ends_at(self.seq):
+                chunks = await self._read()
         if not chunks and self._stop_at is None:
             try:
                 async with asyncio.timeout(TICK_NS / SECOND_NS):

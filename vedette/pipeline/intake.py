@@ -23,11 +23,12 @@ from vedette.runtime.parcel import Parcel, Position, Receipt
 from vedette.runtime.telemetry import OperationalEvent
 from vedette.schema.errors import TransientError
 from vedette.schema.limits import (
+    COMMIT_INTERVAL_S,
+    GATHER_ITEMS_MAX,
+    GATHER_ITEMS_MIN,
+    GATHER_SKIPS,
     GROUP_BYTES_MAX,
     IN_FLIGHT_BYTES_MAX,
-    LINGER_ITEMS_MAX,
-    LINGER_ITEMS_MIN,
-    LINGER_S,
     SECOND_NS,
     TICK_NS,
 )
@@ -110,6 +111,12 @@ class IntakeRole:
         self._positions = log.positions()
         self._shortened = 0
         self._last_parcels = 0
+        self._gathered = asyncio.Event()
+        self._enough = 0
+        """Parcels that are worth a commit at once; meanwhile a commit that is due waits for them."""
+        self._committing_s = 0.0
+        """When the last commit began, in the event loop's time."""
+        self._skips = 0
         self.failure: TransientError | None = None
         """Why the journal can't be written now; None while it can."""
 
@@ -131,6 +138,8 @@ class IntakeRole:
         self._bytes += parcel.size_bytes
         self._waiting.append(parcel)
         self._wake.set()
+        if len(self._waiting) >= self._enough:
+            self._gathered.set()
 
     async def put(self, parcel: Parcel) -> Receipt:
         """Wait for room, offer, wait for the receipt; retries a journal that can't be written until it can."""
@@ -165,6 +174,7 @@ class IntakeRole:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._controls.append(_Control(encode_control(record), blobs or {}, done, patient))
         self._wake.set()
+        self._gathered.set()
         await done
 
     # --- the loop ---------------------------------------------------------------------------------------------------
@@ -173,8 +183,7 @@ class IntakeRole:
         while not self._stopping or self._waiting or self._controls:
             if not self._waiting and not self._controls:
                 await self._idle()
-            if self._last_parcels >= LINGER_ITEMS_MIN and len(self._waiting) < LINGER_ITEMS_MAX and not self._stopping:
-                await asyncio.sleep(LINGER_S)
+            await self._gather()
             await self._commit_once()
         self._thread.shutdown()
 
@@ -182,6 +191,7 @@ class IntakeRole:
         """Take nothing more; `run` returns when everything taken is settled."""
         self._stopping = True
         self._wake.set()
+        self._gathered.set()
 
     async def _idle(self) -> None:
         self._wake.clear()
@@ -190,6 +200,23 @@ class IntakeRole:
                 await self._wake.wait()
         except TimeoutError:
             pass
+
+    async def _gather(self) -> None:
+        """Let parcels that come often share a commit: wait until as many are here as last time, or for the interval."""
+        loop = asyncio.get_running_loop()
+        rest_s = self._committing_s + COMMIT_INTERVAL_S - loop.time()
+        before = len(self._waiting)
+        self._enough = min(max(GATHER_ITEMS_MIN, self._last_parcels), GATHER_ITEMS_MAX)
+        if self._skips:
+            self._skips -= 1
+        elif rest_s > 0 and before < self._enough and not self._controls and not self._stopping:
+            self._gathered.clear()
+            timer = loop.call_later(rest_s, self._gathered.set)
+            await self._gathered.wait()
+            timer.cancel()
+            if len(self._waiting) == before:
+                self._skips = GATHER_SKIPS
+        self._committing_s = loop.time()
 
     async def _commit_once(self) -> None:
         """Make one transaction, so that none is half done: a control record, if one waits, else a group."""

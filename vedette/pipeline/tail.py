@@ -25,6 +25,7 @@ class Tail:
         self._bytes_max = bytes_max
         self._chunks: deque[Chunk] = deque()
         self._bytes = 0
+        self._end: int | None = None
         self.rung = asyncio.Event()
         """Set whenever records were committed; detection clears it."""
 
@@ -35,9 +36,14 @@ class Tail:
                 self._clear()  # what is missing in between is read from the log
             self._chunks.append(chunk)
             self._bytes += chunk.size_bytes
+            self._end = chunk.last_seq
         while self._bytes > self._bytes_max:
             self._bytes -= self._chunks.popleft().size_bytes
         self.rung.set()
+
+    def ends_at(self, seq: int) -> bool:
+        """Whether a record is known to be the log's last one: then there is nothing to read behind it."""
+        return self._end == seq
 
     def _clear(self) -> None:
         self._chunks.clear()

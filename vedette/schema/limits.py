@@ -26,13 +26,15 @@ RECURSION_LIMIT: Final = 20_000
 counted before they are skipped over (`collector.decoders._common.json_decode.skips_safely`)."""
 
 # --- batches ---------------------------------------------------------------------------------------------------------
-LINGER_S: Final = 0.003
-"""While records come one by one but often, a commit waits this long for more of them: on a fast disk it is the commits
-that cost CPU (about 250 µs each), not the records."""
-LINGER_ITEMS_MIN: Final = 8
-"""Records in the last commit from which on they count as coming often; a lone record is never kept waiting."""
-LINGER_ITEMS_MAX: Final = 256
-"""Records at hand with which a commit waits no longer."""
+COMMIT_INTERVAL_S: Final = 0.008
+"""Commits of intake, and of detection, that follow each other begin at least so far apart, so that records that come
+one by one but often share them: commits cost CPU (about 250 µs each), not the records. A lone record never waits."""
+GATHER_ITEMS_MIN: Final = 8
+"""Parcels (or as many as the last commit had, if those are more) with which a commit of intake waits no longer."""
+GATHER_ITEMS_MAX: Final = 256
+"""Records with which no commit waits."""
+GATHER_SKIPS: Final = 16
+"""Commits that do not wait after one that waited for nothing: one sender, who waits for each answer, must not."""
 
 # --- the journal -------------------------------------------------------------------------------------------------
 CHUNK_ITEMS_MAX: Final = 400
