@@ -105,6 +105,9 @@ def read_correlation(document: Document, errors: list[RuleError]) -> Correlation
         errors.append(document.error("correlation must be a mapping", _SECTION))
         return None
     errors.extend(_key_errors(document, section))
+    errors.extend(_expression_errors(document, section))
+    if len(errors) > count:
+        return None
     rules, section = _named(section)
     first, others = _split_bounds(section.get("condition"))
     parsed = _parse(document, {**data, _SECTION: {**section, "condition": first}}, errors)
@@ -128,7 +131,7 @@ def read_correlation(document: Document, errors: list[RuleError]) -> Correlation
 def _key_errors(document: Document, section: dict[str, Any]) -> Iterator[RuleError]:
     for key in section:
         if key not in _KEYS:
-            close = get_close_matches(key, _KEYS, 1)
+            close = get_close_matches(key, _KEYS, 1, 0.55)
             hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(_KEYS)}"
             yield document.error(f"unknown key {key!r}; {hint}", _SECTION, key, at_key=True)
     rules: Any = section.get("rules")
@@ -137,6 +140,20 @@ def _key_errors(document: Document, section: dict[str, Any]) -> Iterator[RuleErr
             yield document.error("a reference is a rule's id or name; quote it", _SECTION, "rules", position)
         elif rule in rules[:position]:
             yield document.error(f"the rule {rule!r} is named twice", _SECTION, "rules", position)
+
+
+def _expression_errors(document: Document, section: dict[str, Any]) -> Iterator[RuleError]:
+    """Report where an expression and the list of rules do not name the same."""
+    condition, rules = section.get("condition"), section.get("rules")
+    if not isinstance(condition, str) or not is_list(rules):
+        return
+    tokens = [token for token in _TOKEN.findall(condition) if token not in _WORDS]
+    for token in dict.fromkeys(tokens):
+        if token not in rules:
+            yield document.error(f"{token!r} is none of the rules listed", _SECTION, "condition")
+    for position, rule in enumerate(rules):
+        if rule not in tokens:
+            yield document.error(f"the condition does not name the rule {rule!r}", _SECTION, "rules", position)
 
 
 def _named(section: dict[str, Any]) -> tuple[tuple[str, ...], dict[str, Any]]:
@@ -251,9 +268,10 @@ class Resolving:
             self._path.append(rule_id)
             members = [self._member(draft, name, position) for position, name in enumerate(draft.rules)]
             self._path.pop()
-            self.errors.extend(_alias_errors(draft, [found for found in members if found is not None]))
+            aliased = list(_alias_errors(draft, [found for found in members if found is not None]))
+            self.errors.extend(aliased)
             usable = tuple(found.member for found in members if found is not None)
-            is_whole = len(usable) == len(members)
+            is_whole = len(usable) == len(members) and not aliased
             hashes = tuple(found.content_hash for found in members if found is not None)
             self._done[rule_id] = with_hash(_correlation(draft, usable), hashes) if is_whole else None
         return self._done[rule_id]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import orjson
@@ -15,7 +16,7 @@ import orjson
 from collector.decoders import DECODERS
 from detectors.rule import RuleText
 from vedette.journal.protocol import Chunk
-from vedette.pipeline.control_record import OP_RULES, OP_SETTINGS, OP_STOP, ControlRecord, encode_control
+from vedette.pipeline.control_record import OP_RULES, OP_SETTINGS, OP_START, OP_STOP, ControlRecord, encode_control
 from vedette.pipeline.detector import Detector, records_of
 from vedette.pipeline.effects import Effects
 from vedette.pipeline.rulesets import encode_rules, hash_of
@@ -41,8 +42,33 @@ logsource: {product: kubernetes, service: audit}
 detection: {selection: {objectRef.resource: secrets, verb: [get, list]}, condition: selection}
 level: low
 vedette: {dedup_by: ['@event']}
+---
+title: Many execs
+id: many-execs
+correlation:
+  {type: event_count, rules: [3f0a1c9e-5f0e-4f7e-9a63-0d6f2c9d1a01], group-by: [user.username, objectRef.namespace],
+   timespan: 1m, generate: true, condition: {gte: 2}}
+---
+title: Execs, then secrets
+id: execs-secrets
+correlation:
+  {type: temporal_ordered, rules: [many-execs, 3f0a1c9e-5f0e-4f7e-9a63-0d6f2c9d1a02], group-by: [user.username],
+   timespan: 2m, generate: true}
+---
+title: Few secrets
+id: few-secrets
+correlation:
+  {type: value_count, rules: [3f0a1c9e-5f0e-4f7e-9a63-0d6f2c9d1a02], group-by: [user.username, objectRef.namespace],
+   timespan: 30s, generate: true, condition: {field: objectRef.name, lt: 2}}
+---
+title: No secrets any more
+id: no-secrets
+correlation:
+  {type: event_count, rules: [few-secrets], group-by: [user.username], timespan: 1m, condition: {eq: 0}}
 """
-OTHER_RULES = RULES.replace("level: medium", "level: high")
+CORRELATIONS = ("many-execs", "execs-secrets", "no-secrets")
+"""Those that alert; `few-secrets` has one over it that keeps it silent."""
+OTHER_RULES = RULES.replace("level: medium", "level: high").replace("timespan: 2m", "timespan: 3m")
 BLOBS = {
     hash_of(content): content
     for content in (
@@ -61,6 +87,7 @@ class DetectorBench:
 
     def __init__(self) -> None:
         self.detector = Detector(DECODERS, BLOBS.get)
+        self.detector.correlator.events_max = 60
         self.effects = Effects(b"", 1)
 
     @property
@@ -75,14 +102,17 @@ class DetectorBench:
         self.detector.feed(records_of(item), self.effects)
         done = self.effects.take(item.last_seq, item.arrival_ns)
         pieces = [revision.document for revision in done.alerts]
-        return [*pieces, *(repr(letter).encode() for letter in done.dead_letters), repr(sorted(done.counts)).encode()]
+        letters = (repr(letter).encode() for letter in done.dead_letters)
+        counts = (repr(sorted(found.items())).encode() for found in (done.counts, done.tallies))
+        return [*pieces, *letters, *counts]
 
 
-def audit_event(rng: random.Random, number: int) -> bytes:
-    """An audit event that often matches a rule; now and then it is broken."""
+def audit_event(rng: random.Random, number: int, arrival_ns: int) -> bytes:
+    """An audit event that often matches a rule; now and then it is broken, very late or from the future."""
     if rng.random() < 0.03:
         return rng.choice([b"{", b"[]", b"\xff", b'{"kind":"Event"', b""])
-    second = rng.randrange(60)
+    delay_s = rng.choices([rng.uniform(0, 90), rng.uniform(0, 5), 1000, -1000], [3, 6, 1, 1])[0]
+    happened = datetime.fromtimestamp(arrival_ns / 10**9 - delay_s, UTC)
     return orjson.dumps(
         {
             "kind": "Event",
@@ -98,7 +128,7 @@ def audit_event(rng: random.Random, number: int) -> bytes:
                 "name": f"n{rng.randrange(5)}",
             },
             "responseStatus": {"code": 200},
-            "stageTimestamp": f"2026-11-20T10:{rng.randrange(60):02d}:{second:02d}.{rng.randrange(10**6):06d}Z",
+            "stageTimestamp": f"{happened:%Y-%m-%dT%H:%M:%S.%fZ}",
         }
     )
 
@@ -110,7 +140,7 @@ def random_log(seed: int, chunks: int) -> list[Chunk]:
     seq, arrival_ns = 1, 1_763_632_800 * 10**9
     for _ in range(chunks):
         arrival_ns += rng.choice([0, 10**6, 10**9, 3 * 10**9, 30 * 10**9])
-        runs, items = _random_runs(rng, seq)
+        runs, items = _random_runs(rng, seq, arrival_ns)
         if not log:
             runs.insert(0, Run(CONTROL_SOURCE, CONTROL_FORMAT, 1))
             items.insert(0, encode_control(ControlRecord(OP_RULES, hash=RULE_HASHES[0])))
@@ -119,21 +149,27 @@ def random_log(seed: int, chunks: int) -> list[Chunk]:
     return log
 
 
-def _random_runs(rng: random.Random, seq: int) -> tuple[list[Run], list[bytes]]:
+def _random_runs(rng: random.Random, seq: int, arrival_ns: int) -> tuple[list[Run], list[bytes]]:
     runs: list[Run] = []
     items: list[bytes] = []
     for _ in range(rng.randint(1, 4)):
         kind = rng.random()
         if kind < 0.1:
             op, hashes = rng.choice(
-                [(OP_RULES, RULE_HASHES), (OP_SETTINGS, SETTING_HASHES), (OP_STOP, [""]), ("tick", [""])]
+                [
+                    (OP_RULES, RULE_HASHES),
+                    (OP_SETTINGS, SETTING_HASHES),
+                    (OP_STOP, [""]),
+                    (OP_START, [""]),
+                    ("tick", [""]),
+                ]
             )
             runs.append(Run(CONTROL_SOURCE, CONTROL_FORMAT, 1))
             items.append(encode_control(ControlRecord(op, hash=rng.choice(hashes))))
             continue
         count = rng.randint(1, 12)
         runs.append(Run(rng.choice(["audit", "backup"]), "kube_audit", count, hashed=True))
-        items += [audit_event(rng, seq + len(items) + number) for number in range(count)]
+        items += [audit_event(rng, seq + len(items) + number, arrival_ns) for number in range(count)]
     return runs, items
 
 

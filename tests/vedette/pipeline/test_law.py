@@ -47,6 +47,10 @@ def test_the_law_sees_alerts_of_every_kind(bench: ModuleType) -> None:
     assert detector_bench.detector.rollup.evicted > 0
     for activity in (b'"activity_id":1', b'"activity_id":2', b'"activity_id":3', b"DeadLetter("):
         assert activity in text
+    for rule_id in bench.CORRELATIONS:
+        assert b'"rule":{"id":"%s"' % rule_id.encode() in text
+    for reason in (b"late", b"evicted"):
+        assert b"'correlation_left_out', '%s'" % reason in text
 
 
 def test_the_law_can_fail(bench: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
