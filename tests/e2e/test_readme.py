@@ -273,7 +273,7 @@ def test_a_changed_rule_is_reloaded(running: Newcomer) -> None:
     changed = SNIPPETS["rules/payment-exec.yml"].text.replace("Exec into", "Any exec into")
     running.write("rules/payment-exec.yml", changed)
     running.type(SNIPPETS["reload"].text)
-    post_exec("http://127.0.0.1:9765/k8s-audit", "reloaded")
+    post_exec("http://127.0.0.1:9765/k8s-audit", "reloaded", "bea")  # whose alert is new
     assert "Any exec into a pod of the payment namespace" in titles(running)
 
 
@@ -331,9 +331,10 @@ def test_opensearch_and_request_tracker_are_connected(
     assert "Seen everywhere" in ticket.subject
 
 
-def post_exec(url: str, audit_id: str) -> None:
+def post_exec(url: str, audit_id: str, user: str = "ann") -> None:
     event = audit_event(
         audit_id,
+        user={"username": user},
         verb="create",
         requestURI="/api/v1/namespaces/payment/pods/cart-0/exec",
         objectRef={"resource": "pods", "subresource": "exec", "namespace": "payment", "name": "cart-0"},
