@@ -112,6 +112,7 @@ class Detector:
         self.control = ControlOperator()
         self.rollup = RollUp(self._settings.rollup)
         self.correlator = Correlator()
+        self._correlates = False
 
     @property
     def operators(self) -> tuple[Operator, ...]:
@@ -153,7 +154,7 @@ class Detector:
     def begin(self, chunk: Chunk, effects: Effects) -> None:
         """Let arrival time go on to the chunk's; to be called once before its records are fed."""
         self._emit(self.rollup.advance(chunk.arrival_ns), effects)
-        if self.engine.correlations:
+        if self._correlates:
             if _starts(chunk):
                 self.correlator.resume(chunk.arrival_ns)
             self._fire(self.correlator.advance(chunk.arrival_ns), effects)
@@ -184,7 +185,11 @@ class Detector:
             return
         examined = self._examiner.look(record)
         for match in examined.matches:
-            self._found(match, source, effects)
+            if self._correlates:
+                self._correlate(match, source, effects)
+                continue
+            effects.tally("findings", source, self._rule_label(match.rule.rule_id))
+            self._emit(self.rollup.add(match, self._labels_of(source)), effects)
         for loss in examined.losses:
             effects.lost(source, loss)
         if examined.event is not None and examined.event.broken is not None:
@@ -194,7 +199,7 @@ class Detector:
         else:
             effects.count(source).processed += 1
 
-    def _found(self, match: Match, source: str, effects: Effects) -> None:
+    def _correlate(self, match: Match, source: str, effects: Effects) -> None:
         rule_id, labels = match.rule.rule_id, self._labels_of(source)
         if rule_id not in self.correlator.silent:
             effects.tally("findings", source, self._rule_label(rule_id))
@@ -233,6 +238,7 @@ class Detector:
         infos = [*(rule.info for rule in rules), *(correlation.info for correlation in correlations)]
         self._rule_ids = frozenset(info.rule_id for info in infos)
         self.correlator.use(correlations)
+        self._correlates = bool(correlations)
         content = self._blob(in_force.settings) if in_force.settings else None
         self._settings = decode_settings(content) if content else DetectionSettings()
         self._labels = {}

@@ -108,7 +108,11 @@ class RollUp:
         self.state.touch(key)
         if len(alert.evidence) < EVIDENCE_ITEMS_MAX:
             alert.evidence.append(evidence_of(event))
-        return self._join(key, alert, arrival_ns, time_ns, time_ns)
+        if time_ns > alert.last_seen_ns:
+            alert.last_seen_ns = time_ns
+        elif time_ns < alert.first_seen_ns:
+            alert.first_seen_ns = time_ns
+        return self._join(key, alert, arrival_ns)
 
     def add_firing(self, firing: Firing, labels: SourceLabels) -> list[Emission]:
         """Take a window in which a correlation held; its keys are the dedup key. Otherwise as `add`."""
@@ -121,12 +125,12 @@ class RollUp:
             return self._open(key, content, labels, firing.arrival_ns, first_ns, last_ns)
         self.state.touch(key)
         alert.evidence += events[: max(0, EVIDENCE_ITEMS_MAX - len(alert.evidence))]
-        return self._join(key, alert, firing.arrival_ns, first_ns, last_ns)
-
-    def _join(self, key: str, alert: AlertState, arrival_ns: int, first_ns: int, last_ns: int) -> list[Emission]:
-        alert.count += 1
         alert.first_seen_ns = min(alert.first_seen_ns, first_ns)
         alert.last_seen_ns = max(alert.last_seen_ns, last_ns)
+        return self._join(key, alert, firing.arrival_ns)
+
+    def _join(self, key: str, alert: AlertState, arrival_ns: int) -> list[Emission]:
+        alert.count += 1
         if arrival_ns >= alert.next_ns:
             return [self._revise(alert, Activity.UPDATE, arrival_ns)]
         if not alert.pending:
