@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, Protocol
 
+import msgspec
+
 from detectors.correlation.definition import Comparison, Correlation, Fields
 from detectors.correlation.window import Entry
 from detectors.engine import bounded_text, dedup_text
 from detectors.fields import Getter, getter
-from detectors.values import text
 from vedette.schema.alert import Evidence
 from vedette.schema.event import Event, Facts
 from vedette.schema.finding import Clause
@@ -200,5 +201,6 @@ def owner_of(facts: Facts) -> str:
 
 
 def tuple_text(found: list[tuple[Any, ...]]) -> str:
-    """Return values as one text that differs where they do."""
-    return bounded_text("\0".join((text(values[0]) or dedup_text(values)) for values in found))
+    """Return the values of fields as one bounded text that differs where they do, whatever characters they have."""
+    texts = [dedup_text(values) for values in found]
+    return texts[0] if len(texts) == 1 else bounded_text(msgspec.json.encode(texts).decode())

@@ -115,6 +115,14 @@ def test_an_event_of_two_rules_counts_once_but_for_temporal_ones() -> None:
         assert len(Correlating(both + text).feed({"kind": "a", "user": "ann"}, 1)) == expected
 
 
+def test_different_combinations_count_whatever_characters_they_have() -> None:
+    text = "{type: value_count, rules: [a], group-by: [user], timespan: 1m, condition: {field: [x, y], gte: 4}}"
+    bench = correlating(text)
+    pairs = [("a\0", "b"), ("a", "\0b"), ('a","', "b"), ("a", '","b')]
+    found = [bench.feed({"kind": "a", "user": "ann", "x": x, "y": y}, 1) for x, y in pairs]
+    assert [len(firings) for firings in found] == [0, 0, 0, 1]
+
+
 # --- time -------------------------------------------------------------------------------------------------------------
 COUNT = "{type: event_count, rules: [a], group-by: [user], timespan: 10s, condition: {gte: 2}}"
 FEW = "{type: event_count, rules: [a], group-by: [user], timespan: 10s, condition: {lt: 2}}"
