@@ -31,6 +31,7 @@ from detectors.values import is_list, is_object, text
 from vedette.schema.event import Decoder, Event, LogSource
 from vedette.schema.finding import Clause, Match
 from vedette.schema.outline import Outliner
+from vedette.schema.rule import RuleInfo
 
 DEDUP_CHARS_MAX: Final = 256
 """Characters of one value in a dedup key; a longer one keeps its beginning and a digest of the whole."""
@@ -60,6 +61,11 @@ class Engine:
         unanchored = {id(rule) for program in self._programs.values() for rule in program.unanchored}
         self.dead: list[tuple[Rule, str]] = [(rule, _why_dead(rule)) for rule in rules if id(rule) not in routed]
         self.unanchored: list[Rule] = [rule for rule in rules if id(rule) in unanchored]
+
+    @property
+    def infos(self) -> list[RuleInfo]:
+        """What all rules and correlations say about themselves."""
+        return [*(rule.info for rule in self.rules), *(over.info for over in self.correlations)]
 
     def match(self, event: Event) -> list[Match]:
         """Return a match for each rule that holds for the event.

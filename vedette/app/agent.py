@@ -313,7 +313,7 @@ class Agent:
         }
 
     def _live(self) -> Live:
-        rules = [rule.info for rule in self._detector.engine.rules]
+        rules = self._detector.engine.infos
         open_alerts = len(self._detector.rollup.state)
         return Live(self._version, self._config.sources, rules, open_alerts, self._intake.failure is None)
 

@@ -234,11 +234,9 @@ class Detector:
         self.engine = self._engines[in_force.rules]
         self._engines = {"": self._engines[""], in_force.rules: self.engine}
         self._examiner = Examiner(self.engine, self._decoders)
-        rules, correlations = self.engine.rules, self.engine.correlations
-        infos = [*(rule.info for rule in rules), *(correlation.info for correlation in correlations)]
-        self._rule_ids = frozenset(info.rule_id for info in infos)
-        self.correlator.use(correlations)
-        self._correlates = bool(correlations)
+        self._rule_ids = frozenset(info.rule_id for info in self.engine.infos)
+        self.correlator.use(self.engine.correlations)
+        self._correlates = bool(self.engine.correlations)
         content = self._blob(in_force.settings) if in_force.settings else None
         self._settings = decode_settings(content) if content else DetectionSettings()
         self._labels = {}
