@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 BUSY_TIMEOUT_MS = 10_000
 """Two writers of one file (detect and deliver as processes) wait for each other this long."""
 
-_WORLD = (apsw.FullError, apsw.IOError, apsw.ReadOnlyError, apsw.CantOpenError, apsw.BusyError, apsw.NoMemError)
+_WORLD = (
+    apsw.FullError,
+    apsw.IOError,
+    apsw.ReadOnlyError,
+    apsw.CantOpenError,
+    apsw.BusyError,
+    apsw.ProtocolError,  # what the lock of a WAL says on a disk that fails
+    apsw.NoMemError,
+)
 _DAMAGED = (apsw.CorruptError, apsw.NotADBError)
 
 
