@@ -149,7 +149,10 @@ def _gauge(name: str, meaning: str, sources: Mapping[str, SourceReading], field:
 def _detection_families(reading: Reading, rules: Mapping[str, RuleInfo]) -> Iterator[Metric]:
     findings = CounterMetricFamily("vedette_findings", "Events that matched a rule.", labels=("source", "rule"))
     alerts = CounterMetricFamily("vedette_alerts_opened", "Alerts opened.", labels=("source", "level", "rule"))
-    for metric, family in (("findings", findings), ("alerts", alerts)):
+    left_out = CounterMetricFamily(
+        "vedette_correlation_left_out", "Matches that a correlation could not use.", labels=("reason", "rule")
+    )
+    for metric, family in (("findings", findings), ("alerts", alerts), ("correlation_left_out", left_out)):
         for labels, count in _by_rule(reading, metric, rules).items():
             family.add_metric(labels, count)
         yield family

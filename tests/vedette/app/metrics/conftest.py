@@ -41,6 +41,7 @@ TALLIES: Tallies = {
     ("findings", "audit", EXEC): 40,
     ("findings", "falco", "other"): 7,
     ("findings", "falco", "unloaded since"): 9,
+    ("correlation_left_out", "late", EXEC): 3,
     ("delivery_latency_bucket", "store", "0.05"): 5,
     ("delivery_latency_bucket", "store", "1"): 2,
     ("delivery_latency_bucket", "store", "+Inf"): 1,
