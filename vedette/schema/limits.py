@@ -71,7 +71,8 @@ late, and as much again for what is under way (an API server's webhook waits up 
 CORRELATION_IDLE_NS: Final = 60 * SECOND_NS
 """A source without matches for this long (arrival time) holds up no window."""
 CORRELATION_EVENTS_MAX: Final = 20_000
-"""Events that one correlation remembers, over all groups: 15 MB, with samples of all of them (worst case) 55 MB."""
+"""Events that one correlation remembers, over all groups: 12 MB in a few groups, 100 MB where each is a group of its
+own that waits for its end (measured, with events of more than 2 KiB)."""
 CORRELATION_GROUP_EVENTS_MAX: Final = 2_000
 """Events of one group: bounds what judging a window costs. A higher threshold is refused when the rule is loaded."""
 CORRELATION_SAMPLE_CHARS_MAX: Final = 2048
