@@ -69,6 +69,14 @@ class Scanner:
         """Return what the end of the input tells: windows that wait for it are judged."""
         return self._heard(self._correlator.finish(self._arrival_ns))
 
+    @property
+    def left_out(self) -> dict[str, int]:
+        """How many matches correlations could not use, by reason."""
+        counts: dict[str, int] = {}
+        for (reason, _), count in self._correlator.left_out.items():
+            counts[reason] = counts.get(reason, 0) + count
+        return counts
+
     def add(self, found: Iterable[Match | Firing]) -> list[AlertDocument]:
         """Roll findings up, in event-time order; return the alerts whose window is over."""
         for finding in found:

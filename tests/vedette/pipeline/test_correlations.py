@@ -132,3 +132,13 @@ def test_scan_closes_windows_at_the_end(tmp_path: Path) -> None:
     assert sorted(one["event_ids"] for one in found) == [["audit-1"], ["audit-2"]]
     assert [one["event_ids"] for one in ends] == [["audit-3"]]
     assert ends[0]["time"] == "2026-09-21T14:25:03.000000Z"
+
+
+def test_scan_says_what_correlations_left_out(tmp_path: Path) -> None:
+    (tmp_path / "rules.yml").write_text(RULES)
+    events = [event(1, "ann", 20), event(2, "ann", 25), event(3, "ann", 0), event(4, "")]
+    (tmp_path / "one.log").write_bytes(b"\n".join(events) + b"\n")
+    scanner = make_scanner([tmp_path / "rules.yml"], default_rules=False)
+    for hit in Scan(scanner, pytest.fail).hits([str(tmp_path / "one.log")], None):
+        assert scanner.correlate(hit.matches) == []
+    assert scanner.left_out == {"late": 1, "no_group": 1}

@@ -104,6 +104,9 @@ def _summarise(scanned: Scan, found: Counter[str], what: str) -> None:
     say(f"{count_text(found.total(), what)}{of_levels} in {count_text(scanned.records, 'record')}")
     if scanned.bad_records:
         say(f"{count_text(scanned.bad_records, 'record')} could not be used (see above)")
+    if scanned.scanner.left_out:
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in sorted(scanned.scanner.left_out.items()))
+        say(f"matches were left out of correlations ({reasons})")
     if scanned.bad_files:
         say(f"{count_text(scanned.bad_files, 'file')} could not be read, or not to the end (see above)")
 
