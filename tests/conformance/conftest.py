@@ -2,16 +2,14 @@
 
 import pytest
 
-from .report import PROPERTY
+from .report import verdicts
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Write the lines that the suites recorded."""
+    """Write a line for each set."""
     reports = [report for found in terminalreporter.stats.values() for report in found if hasattr(report, "when")]
-    lines = [
-        value for report in reports if report.when == "call" for key, value in report.user_properties if key == PROPERTY
-    ]
+    lines = verdicts(report for report in reports if report.when == "call")
     if lines:
         terminalreporter.section("conformance")
-        for line in sorted(map(str, lines)):
-            terminalreporter.write_line(line)
+        for line in lines:
+            terminalreporter.write_line(str(line))

@@ -1,8 +1,10 @@
 """The verdict on a set: new failures and pinned vectors that pass both fail; the line says what passed."""
 
+from typing import Any
+
 import pytest
 
-from .report import PROPERTY, judge
+from .report import PROPERTY, Verdict, judge
 
 
 @pytest.mark.parametrize(
@@ -17,10 +19,10 @@ from .report import PROPERTY, judge
     ],
 )
 def test_a_set_is_judged(results: dict[str, str], pinned: dict[str, str], fails: bool) -> None:
-    lines: list[object] = []
+    lines: list[tuple[str, Any]] = []
 
     def run() -> None:
-        judge("set", results, pinned, lambda name, value: lines.append((name, value)), "two left out")
+        judge("set", results, pinned, lambda name, value: lines.append((name, value)), {"disputed": 2, "odd": 0})
 
     if fails:
         with pytest.raises(AssertionError):
@@ -28,4 +30,8 @@ def test_a_set_is_judged(results: dict[str, str], pinned: dict[str, str], fails:
     else:
         run()
     passed = sum(not wrong for wrong in results.values())
-    assert lines == [(PROPERTY, f"set: {passed}/{len(results)} (two left out)")]
+    ((key, recorded),) = lines
+    verdict = Verdict(**recorded)
+    assert key == PROPERTY
+    assert str(verdict) == f"set: {passed}/{len(results)} (2 disputed left out)"
+    assert verdict.failed_ids == [vector for vector, wrong in results.items() if wrong]

@@ -37,7 +37,7 @@ def test_correlation_vectors(record_property: Record) -> None:
     found = [row for row in rows("sigma/engine_vectors/rsigma.jsonl") if row["kind"] == "correlation"]
     asked = [row for row in found if not row.get("disputed") and not row["nonstandard"]]
     results = {row["id"]: run(row) for row in asked}
-    left_out = f"{len(found) - len(asked)} disputed or non-standard"
+    left_out = {"disputed or non-standard": len(found) - len(asked)}
     judge("sigma/engine_vectors/rsigma, correlations", results, PINNED, record_property, left_out)
 
 

@@ -66,7 +66,5 @@ def test_engine_vectors(name: str, run: Callable[[Row], str], record_property: R
     asked = [row for row in found if not row.get("disputed") and not row.get("nonstandard")]
     results = {row["id"]: run(row) for row in asked if row.get("kind") != "correlation"}
     others = len(found) - len(results) - len(correlations)
-    left_out = f"{others} disputed or non-standard"
-    if correlations:
-        left_out += f"; {len(correlations)} correlations apart"
+    left_out = {"disputed or non-standard": others, "correlations, which have a set of their own": len(correlations)}
     judge(f"sigma/engine_vectors/{name}", results, PINNED, record_property, left_out)
