@@ -51,7 +51,7 @@ class _Lowering:
         try:
             return self._node(self._parsed(position))
         except SigmaConditionError as error:
-            self._errors.append(self._refused(*_said(error), position))
+            self._errors.append(self._refused(*said(error), position))
         except RuleError as error:
             self._errors.append(error)
         return any_of(())
@@ -121,7 +121,7 @@ class _Lowering:
         return Place((self._section,), item_name(where, item.field))
 
 
-def _said(error: SigmaConditionError) -> tuple[str, int]:
+def said(error: SigmaConditionError) -> tuple[str, int]:
     """Return what is wrong with a condition, and at which of its columns (from 1)."""
     position = getattr(error.__context__, "loc", None)  # pyparsing's, which is pySigma's own affair
     if not isinstance(position, int):
