@@ -52,6 +52,11 @@ class LoadedRules(NamedTuple):
     correlations: tuple[Correlation, ...] = ()
     """Those that others refer to come before them."""
 
+    @property
+    def infos(self) -> list[RuleInfo]:
+        """What all rules and correlations say about themselves."""
+        return [*(rule.info for rule in self.rules), *(over.info for over in self.correlations)]
+
 
 def content_hash(info: RuleInfo, logsource: LogSource, predicate: Predicate) -> str:
     """Return the SHA-256 of a rule's content, as hex."""

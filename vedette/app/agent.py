@@ -175,7 +175,7 @@ class Agent:
             ),
             ControlRecord(control_record.OP_START, version=self._version),
         ]
-        self._rules, self._rule_count = content, len(engine.rules)
+        self._rules, self._rule_count = content, len(engine.infos)
         self._metrics = MetricsServer(config.metrics, folder, self._live)
 
     def _open_with_ballast(self, opened: Callable[[], T]) -> T:
@@ -325,12 +325,12 @@ class Agent:
             if changed:
                 self._detector.adopt(hash_of(content), engine)
                 await self._change(control_record.OP_RULES, "rules", content)
-                self._rules, self._rule_count = content, len(engine.rules)
+                self._rules, self._rule_count = content, len(engine.infos)
         except VedetteError as error:
             RulesRefused(str(error)).emit()
             raise
-        RulesReloaded(len(engine.rules), changed).emit()
-        return {"rules": len(engine.rules), "changed": changed}
+        RulesReloaded(len(engine.infos), changed).emit()
+        return {"rules": len(engine.infos), "changed": changed}
 
     async def _replay_asked(self, request: Mapping[str, Any]) -> dict[str, Any]:
         try:

@@ -36,9 +36,9 @@ def check_config(config: Config) -> Checked:
     # Sources keep the door to intake for later, and sinks open nothing yet: nothing is started here.
     build_sources(config, cast("Intake", None), DECODERS)
     build_sinks(config, lambda _: SinkContext(config.data_dir))
-    rules = usable_rules(read_rules(config.rules)).rules
-    dead = Engine(rules, DECODERS).dead
-    return Checked(len(rules), [(f"{rule.info.pack}: {rule.info.title}", reason) for rule, reason in dead])
+    loaded = usable_rules(read_rules(config.rules))
+    dead = Engine(loaded.rules, DECODERS).dead
+    return Checked(len(loaded.infos), [(f"{rule.info.pack}: {rule.info.title}", reason) for rule, reason in dead])
 
 
 def usable_rules(texts: Iterable[RuleText]) -> LoadedRules:

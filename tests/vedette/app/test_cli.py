@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from vedette.app import agent_client, config_file
 from vedette.app.cli import COMMANDS, build_app, main
@@ -189,6 +190,22 @@ def test_rules_are_listed(vedette: Call, tmp_path: Path, rule_file: Path) -> Non
     ]
     table = vedette("rules", "list", "--config", tmp_path / "vedette.yaml").out
     assert table.splitlines()[1].startswith("high   Secret deleted  kubernetes/audit")
+
+
+def test_correlations_are_listed_and_counted(vedette: Call, tmp_path: Path, rule_file: Path) -> None:
+    over = {"type": "event_count", "rules": ["Secret deleted"], "group-by": ["user.username"], "timespan": "5m"}
+    correlation = {"title": "Secrets deleted", "level": "critical", "correlation": over | {"condition": {"gte": 3}}}
+    rule = rule_file.read_text().replace("title: Secret deleted", "title: Secret deleted\nname: Secret deleted")
+    rule_file.write_text(f"{rule}\n---\n{yaml.safe_dump(correlation)}")
+    (tmp_path / "vedette.yaml").write_text(f"rules: {{packs: [], paths: [{rule_file.name}]}}")
+    listed = vedette("rules", "list", "--format", "json", "--config", tmp_path / "vedette.yaml")
+    assert [(rule["title"], rule.get("correlation")) for rule in listed.lines] == [
+        ("Secrets deleted", "event_count"),
+        ("Secret deleted", None),
+    ], listed.err
+    table = vedette("rules", "list", "--config", tmp_path / "vedette.yaml").out
+    assert table.splitlines()[1].startswith("critical  Secrets deleted  event_count")
+    assert "2 rules" in vedette("config", "check", "--config", tmp_path / "vedette.yaml").err
 
 
 def test_shipped_rules_are_listed_by_urgency(vedette: Call) -> None:

@@ -22,6 +22,7 @@ from vedette.app.terminal import (
 from vedette.schema.text import safe_text
 
 if TYPE_CHECKING:
+    from detectors.correlation.definition import Correlation
     from detectors.rule import Rule
     from detectors.sigma.check import Problem
 
@@ -47,18 +48,19 @@ def list_rules(*, format: Format = "table", config: ConfigFile = None) -> int:  
     from vedette.app.wiring import read_rules  # noqa: PLC0415
 
     loaded = load_rules(read_rules(load_config(config).rules))
-    rules = sorted(loaded.rules, key=lambda rule: (-rule.info.level.rank, rule.info.title, rule.info.rule_id))
+    rules: list[Rule | Correlation] = [*loaded.rules, *loaded.correlations]
+    rules.sort(key=lambda rule: (-rule.info.level.rank, rule.info.title, rule.info.rule_id))
     if format == "json":
         for rule in rules:
             put_json(_document(rule))
     else:
         put_table(
-            ("LEVEL", "TITLE", "LOG SOURCE", "ATT&CK", "PACK", "ID"),
+            ("LEVEL", "TITLE", "LOOKS AT", "ATT&CK", "PACK", "ID"),
             [
                 (
                     rule.info.level,
                     rule.info.title,
-                    _log_source(rule),
+                    _looks_at(rule),
                     " ".join(rule.info.attack),
                     rule.info.pack,
                     rule.info.rule_id,
@@ -111,12 +113,19 @@ def _put_problems(problems: list[Problem], shown: Format) -> None:
             put(safe_text(str(problem), MESSAGE_CHARS_MAX))
 
 
-def _document(rule: Rule) -> dict[str, Any]:
+def _document(rule: Rule | Correlation) -> dict[str, Any]:
     import msgspec  # noqa: PLC0415 - keeps the start fast
 
+    from detectors.rule import Rule  # noqa: PLC0415
+
     document: dict[str, Any] = msgspec.structs.asdict(rule.info)
+    if not isinstance(rule, Rule):
+        return {**document, "correlation": rule.kind}
     return {**document, "logsource": {key: value for key, value in rule.logsource._asdict().items() if value}}
 
 
-def _log_source(rule: Rule) -> str:
-    return "/".join(part for part in rule.logsource if part)
+def _looks_at(rule: Rule | Correlation) -> str:
+    """Its log source; of a correlation, what it asks of the matches of other rules."""
+    from detectors.rule import Rule  # noqa: PLC0415 - keeps the start fast
+
+    return "/".join(part for part in rule.logsource if part) if isinstance(rule, Rule) else rule.kind

@@ -45,7 +45,7 @@ def check_rules(config: Config) -> list[Check]:
         return [Check("compile a rule", str(error), remedy) for error in loaded.errors[:RULE_PROBLEMS_MAX]]
     dead = len(Engine(loaded.rules, DECODERS).dead)
     beside = f", {dead} of which can never match (`vedette config check` names them)" if dead else ""
-    return [Check(f"compile the rules: {len(loaded.rules)}{beside}")]
+    return [Check(f"compile the rules: {len(loaded.infos)}{beside}")]
 
 
 def check_names(config: Config) -> list[Check]:
