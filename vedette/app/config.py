@@ -104,7 +104,7 @@ class SourceEntry(Choice):
 
     cluster: str = ""
     """Name of the cluster that the records come from, a label on their alerts. Default: the top-level `cluster`."""
-    labels: dict[str, str] = Field(default_factory=dict)
+    labels: dict[Annotated[str, Field(min_length=1)], str] = Field(default_factory=dict)
     """Labels for the alerts of this source, such as `environment: production`. Default: none."""
 
 

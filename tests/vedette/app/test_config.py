@@ -133,6 +133,10 @@ def test_variables_stand_for_values_of_any_type() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        (
+            "sources: {a: {labels: {'': x}, http: {}}}",
+            "f:1:24: sources.a.labels.: String should have at least 1 character",
+        ),
         ("clutser: x", "f:1:1: clutser: unknown key `clutser`; did you mean `cluster`?"),
         ("zzz: x", "f:1:1: zzz: unknown key `zzz`; known are alerts, cluster, data_dir, journal, log, metrics, rules"),
         (
