@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from collector.sources.http.tls import Certificates
+from collector.sources.http.token import is_token
 from vedette.runtime.check import Check
 from vedette.schema.errors import ConfigError
 from vedette.schema.text import safe_text
@@ -69,7 +70,7 @@ def check_token_file(where: str, path: str) -> Check:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
         return Check(what, f"it can't be read: {reason}", f"mend the file, or {where}.bearer_token_file")
-    if not token or not token.isascii() or not token.isprintable() or " " in token:
+    if not is_token(token):
         return Check(what, "it holds no usable token", "put one line of visible ASCII characters into it")
     return Check(what)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from collector.sources.http.connection import Connection
@@ -13,6 +12,7 @@ from collector.sources.http.routes import bind_routes
 from collector.sources.http.service import Service
 from collector.sources.http.settings import ANY_FORMAT, HttpSettings
 from collector.sources.http.tls import Certificates
+from collector.sources.http.token import read_token
 from vedette.schema.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ class HttpSource:
         """
         settings, service = self._settings, self._service
         service.failure = asyncio.get_running_loop().create_future()
-        service.token = _token(self.name, settings)
+        place = f"sources.{self.name}.http"
+        service.token = read_token(place, settings.bearer_token, settings.bearer_token_file)
         if settings.tls is not None:
             self._certificates = Certificates(self.name, settings.tls)
         self._server = await self._bind()
@@ -143,34 +144,3 @@ class HttpSource:
         host = host or "localhost"
         authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         return [f"{scheme}://{authority}{path.replace(ANY_FORMAT, '<format>')}" for path in self._settings.routes]
-
-
-def _token(name: str, settings: HttpSettings) -> bytes | None:
-    """Return the bearer token that clients must send, None if none.
-
-    Raises:
-        ConfigError: it can't be read, is empty, or can't stand in a header.
-    """
-    if settings.bearer_token_file is not None:
-        key, token = "bearer_token_file", _read_token(name, settings.bearer_token_file)
-    elif settings.bearer_token is not None:
-        key, token = "bearer_token", settings.bearer_token.get_secret_value()
-    else:
-        return None
-    if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise ConfigError(
-            f"sources.{name}.http.{key}: the token is empty or holds characters that no header can carry. "
-            "Use visible ASCII characters"
-        )
-    return token.encode("ascii")
-
-
-def _read_token(name: str, path: str) -> str:
-    try:
-        return Path(path).read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not text"
-        raise ConfigError(
-            f"sources.{name}.http.bearer_token_file: cannot read {path} ({reason}). "
-            "Name a text file that Vedette's user may read"
-        ) from error

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from collector.sources.http.token import read_token
 from vedette.app.metrics.endpoint import Endpoint
 from vedette.app.metrics.scraper import Scraper
 from vedette.app.metrics.tls import Certificate
@@ -84,7 +84,7 @@ class MetricsServer:
         if self._settings.address is None:
             return
         loop = asyncio.get_running_loop()
-        token = read_token(self._settings)
+        token = read_token("metrics", self._settings.bearer_token, self._settings.bearer_token_file)
         self._certificate = Certificate(self._settings.tls) if self._settings.tls else None
         self._scraper = Scraper(self._folder, self._live)
         self._endpoint = Endpoint(self._scraper, self._live, token, loop.time)
@@ -158,33 +158,3 @@ class MetricsServer:
         host = host or "localhost"
         authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         return [f"{'https' if self._settings.tls else 'http'}://{authority}/metrics"]
-
-
-def read_token(settings: MetricsSettings) -> bytes | None:
-    """Return the token that scrapers must send, None if none.
-
-    Raises:
-        ConfigError: it can't be read, is empty, or can't stand in a header.
-    """
-    if settings.bearer_token_file is not None:
-        key, token = "bearer_token_file", _read(settings.bearer_token_file)
-    elif settings.bearer_token is not None:
-        key, token = "bearer_token", settings.bearer_token.get_secret_value()
-    else:
-        return None
-    if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise ConfigError(
-            f"metrics.{key}: the token is empty or holds characters that no header can carry. Use visible ASCII"
-            " characters"
-        )
-    return token.encode("ascii")
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not text"
-        raise ConfigError(
-            f"metrics.bearer_token_file: cannot read {path} ({reason}). Name a text file that Vedette's user may read"
-        ) from error
