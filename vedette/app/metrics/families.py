@@ -18,6 +18,7 @@ from prometheus_client.metrics_core import (
 )
 
 from vedette.app.metrics.reading import NOTHING_RECEIVED
+from vedette.pipeline.detector import OTHER_RULE
 from vedette.pipeline.stretch import LATENCY_BUCKETS_S
 from vedette.schema.limits import SECOND_NS
 from vedette.schema.text import safe_text
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from vedette.app.metrics.reading import DeliveryReading, Reading, SourceReading
     from vedette.schema.rule import RuleInfo
 
-OTHER_RULE: Final = "other"
-"""What detection calls rules that are not loaded (`vedette.pipeline.detector`)."""
 TITLE_CHARS_MAX: Final = 200
 """Characters of a label that names a rule."""
 
