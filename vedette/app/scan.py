@@ -6,7 +6,6 @@ What is found goes to the caller; what can't be used goes to `complain`, one lin
 from __future__ import annotations
 
 import heapq
-import resource
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -18,6 +17,7 @@ from detectors.packs import read_rule_files
 from vedette.app.config import Rules
 from vedette.app.config_check import usable_rules
 from vedette.app.config_errors import unknown
+from vedette.app.open_files import allow_open_files
 from vedette.app.wiring import read_rules
 from vedette.pipeline.scan import Scanner
 from vedette.schema.errors import ConfigError, DecodeError
@@ -62,7 +62,7 @@ class Scan:
 
     def hits(self, files: Sequence[str], format_name: str | None) -> Iterator[Hit]:
         """Yield the records that rules match: of one file in its order, of several merged by event time."""
-        _allow_open(len(files))
+        allow_open_files(len(files) + _SPARE_FILES)  # merging has all of them open at once
         streams = [self._file(file, number, format_name) for number, file in enumerate(files)]
         return streams[0] if len(streams) == 1 else heapq.merge(*streams)
 
@@ -146,13 +146,3 @@ def _settle_time(matches: Sequence[Match], last_ns: int) -> int:
     arrival_ns = event.decoder.time_ns(event.head) or last_ns
     event.record = event.record._replace(arrival_ns=arrival_ns)
     return event.time_ns
-
-
-def _allow_open(files: int) -> None:
-    """Merging has all files open at once; many shells allow 1024."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = files + _SPARE_FILES
-    if soft < wanted:
-        resource.setrlimit(
-            resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard)
-        )
