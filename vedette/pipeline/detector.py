@@ -18,7 +18,7 @@ from detectors.correlation.finding import EventFinding
 from detectors.engine import Engine
 from vedette.journal.protocol import DetectCount
 from vedette.pipeline.control_record import OP_RULES, OP_SETTINGS, OP_START, OP_STOP, ControlRecord, decode_control
-from vedette.pipeline.document import build_document, encode_document, ticket_key
+from vedette.pipeline.document import build_document, encode_document
 from vedette.pipeline.examiner import Examiner
 from vedette.pipeline.rollup import RollUp, evidence_of
 from vedette.pipeline.rulesets import compile_rules
@@ -256,11 +256,10 @@ class Detector:
         for alert, activity, arrival_ns in emissions:
             generation = effects.generation
             source = alert.evidence[0].source
-            document = b""
+            document, ticket_key = b"", ""
             if not effects.rebuilding:
-                document = encode_document(
-                    build_document(alert, generation=generation, activity=activity, now_ns=arrival_ns)
-                )
+                built = build_document(alert, generation=generation, activity=activity, now_ns=arrival_ns)
+                document, ticket_key = encode_document(built), built["metadata"]["correlation_uid"]
             effects.alert(
                 AlertRevision(
                     alert.alert_id,
@@ -273,7 +272,7 @@ class Detector:
                     source,
                     alert.cluster,
                     alert.rule.tags,
-                    ticket_key(alert),
+                    ticket_key,
                 )
             )
             if activity is Activity.CREATE:

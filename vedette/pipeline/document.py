@@ -92,7 +92,7 @@ def _metadata(state: AlertState, generation: int) -> dict[str, Any]:
     labels = [f"{key}:{value}" for key, value in sorted(state.labels.items())]
     return {
         "uid": f"{state.alert_id}-{generation}-{state.revision}",
-        "correlation_uid": ticket_key(state),
+        "correlation_uid": _correlation(state),
         "product": PRODUCT.copy(),
         "version": OCSF_VERSION,
         "profiles": [],
@@ -100,7 +100,7 @@ def _metadata(state: AlertState, generation: int) -> dict[str, Any]:
     }
 
 
-def ticket_key(state: AlertState) -> str:
+def _correlation(state: AlertState) -> str:
     """Hash the dedup key: alerts on the same thing share it from one roll-up window to the next."""
     key = (state.rule.rule_id, state.cluster, state.dedup_values)
     try:
