@@ -77,6 +77,8 @@ class Found:
         self._since_ns = 0
 
     def update(self) -> Found:
+        if not self.agent.data.store.exists():  # it is made for the first alert, and none came yet
+            return self
         with contextlib.closing(StoreReader(self.agent.data.store)) as store:
             for row in store.list(AlertFilter(since_ns=self._since_ns), limit=10**7):
                 self._since_ns = max(self._since_ns, row.opened_ns)
