@@ -42,6 +42,8 @@ class Rule(msgspec.Struct, frozen=True):
     predicate: Predicate
     content_hash: str
     tests: tuple[RuleTest, ...] = ()
+    covers: tuple[str, ...] = ()
+    """Which detection concepts (`C20`) and ideas (`U14`) of the coverage table it is about."""
 
 
 class LoadedRules(NamedTuple):

@@ -45,6 +45,7 @@ class Draft(NamedTuple):
     variants: tuple[Variant, ...]
     places: dict[str, tuple[Key, ...]]
     tests: tuple[RuleTest, ...]
+    covers: tuple[str, ...]
 
     def is_meant(self, name: str) -> bool:
         """Say whether a reference is to this rule: by its id, in either case, or by its name."""
@@ -139,7 +140,8 @@ class Loading:
 
     def _draft(self, rule: SigmaRule, document: Document, data: dict[str, Any], errors: list[RuleError]) -> Draft:
         metadata = Metadata(rule, document)
-        info, tests, written_for = metadata.info(), metadata.tests(), logsource_of(rule.logsource)
+        info, tests, covers = metadata.info(), metadata.tests(), metadata.covers()
+        written_for = logsource_of(rule.logsource)
         errors.extend(metadata.errors)
         variants: list[Variant] = []
         places: dict[str, tuple[Key, ...]] = {}
@@ -148,7 +150,7 @@ class Loading:
             assert fresh is not None, "it was parsed before"
             places = mark_places(fresh.detection, "detection", "")
             variants.append(_variant(pipeline, fresh, document, errors))
-        return Draft(document, info, rule.name, written_for, tuple(variants), places, tests)
+        return Draft(document, info, rule.name, written_for, tuple(variants), places, tests, covers)
 
     def _finished(self, draft: Draft, variant: Variant) -> Iterator[Rule]:
         try:
@@ -162,7 +164,7 @@ class Loading:
             return
         predicate = all_of([variant.predicate, *applied])
         content = content_hash(draft.info, variant.logsource, predicate)
-        yield Rule(draft.info, variant.logsource, predicate, content, draft.tests)
+        yield Rule(draft.info, variant.logsource, predicate, content, draft.tests, draft.covers)
 
     def _report_unused(self, exception: Filter) -> None:
         """Report the rules that a filter names in vain: a filter that does nothing is a mistake."""

@@ -2,7 +2,9 @@
 
 vedette:                                      # of a rule
   dedup_by: [user.username, objectRef.name]   # fields of the dedup key; @event for an alert per event
+  dedup_as: shell-in-a-pod                    # stands for the rule in the dedup key: rules that share it share alerts
   controls: [AU-12, SP 800-190 4.3.2]         # NIST SP 800-53 rev. 5 and SP 800-190
+  covers: [C20, U14]                          # rows of the coverage table: concepts and ideas beyond them
   tests:
     - name: exec into a pod
       match: true
@@ -41,6 +43,7 @@ _ATTACK_LIKE: Final = re.compile(r"attack\.ta?\d.*")
 _CONTROL: Final = re.compile(r"SP 800-53 [A-Z]{2}-\d{1,2}(\(\d{1,2}\))?|SP 800-190 \d(\.\d{1,2}){0,2}")
 _CONTROL_SHORT: Final = re.compile(r"[A-Z]{2}-\d{1,2}(\(\d{1,2}\))?")
 _EVENT: Final = "@event"
+_COVERED: Final = re.compile(r"[CU][1-9]\d{0,2}", re.ASCII)
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _T = TypeVar("_T")
 
@@ -78,7 +81,7 @@ class Metadata(Section):
 
     def __init__(self, rule: SigmaRule, document: Document) -> None:
         """Take a rule that was parsed from a document."""
-        super().__init__(document, ("dedup_by", "controls", "tests"))
+        super().__init__(document, ("dedup_by", "dedup_as", "controls", "covers", "tests"))
         self._rule = rule
 
     def info(self) -> RuleInfo:
@@ -97,8 +100,13 @@ class Metadata(Section):
             author=rule.author or "",
             status=str(rule.status) if rule.status else "",
             dedup_by=self._listed("dedup_by", self._field),
+            dedup_as=self._dedup_as(),
             pack=self._document.source.pack,
         )
+
+    def covers(self) -> tuple[str, ...]:
+        """Return the rows of the coverage table that the rule is about."""
+        return self._listed("covers", self._covered)
 
     def tests(self) -> tuple[RuleTest, ...]:
         """Return the rule's own tests."""
@@ -133,6 +141,19 @@ class Metadata(Section):
         if isinstance(value, str) and value and (not value.startswith("@") or value == _EVENT):
             return value
         self.refuse(f"{value!r} is no field; write a field's name or {_EVENT}", *keys)
+        return None
+
+    def _dedup_as(self) -> str:
+        value: Any = self.ours.get("dedup_as", "")
+        if isinstance(value, str):
+            return value
+        self.refuse("dedup_as must be a text", SECTION, "dedup_as")
+        return ""
+
+    def _covered(self, value: Any, keys: tuple[Key, ...]) -> str | None:
+        if _COVERED.fullmatch(str(value)):
+            return str(value)
+        self.refuse(f"{value!r} is no row of the coverage table; write C20 for a concept, U14 for an idea", *keys)
         return None
 
     def _test(self, value: Any, keys: tuple[Key, ...]) -> RuleTest | None:

@@ -13,8 +13,9 @@ class RuleInfo(msgspec.Struct, frozen=True):
     `rule_id`: stable id (Sigma: its UUID; a Falco alert: `falco:<rule name>`). `title`: the name people know.
     `attack`: MITRE ATT&CK ids (`T1609`, `TA0002`), upper case. `controls`: NIST control ids (`SP 800-53 AU-12`).
     `dedup_by`: the fields whose values, with the rule and the cluster, make the dedup key; empty means the log
-    source's default; `@event` is the event's own identity (an alert for each event). `pack`: the pack that ships it, or
-    the file it came from.
+    source's default; `@event` is the event's own identity (an alert for each event). `dedup_as`: a name that stands for
+    the rule in the dedup key, so that what several rules see of one thing is one alert. `pack`: the pack that ships it,
+    or the file it came from.
     """
 
     rule_id: str
@@ -30,3 +31,4 @@ class RuleInfo(msgspec.Struct, frozen=True):
     status: str = ""
     dedup_by: tuple[str, ...] = ()
     pack: str = ""
+    dedup_as: str = ""
