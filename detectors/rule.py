@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from detectors.correlation.definition import Correlation
 from detectors.predicate import Predicate
+from detectors.testing.case import RuleTest
 from vedette.schema.errors import RuleError
 from vedette.schema.event import LogSource
 from vedette.schema.rule import RuleInfo
@@ -20,14 +21,6 @@ class RuleText(msgspec.Struct, frozen=True):
     path: str
     text: str
     pack: str
-
-
-class RuleTest(msgspec.Struct, frozen=True):
-    """An event that a rule should match, or should not."""
-
-    name: str
-    match: bool
-    event: dict[str, Any]
 
 
 class Rule(msgspec.Struct, frozen=True):

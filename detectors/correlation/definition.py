@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from detectors.testing.case import RuleTest
 from vedette.schema.rule import RuleInfo
 
 Fields = tuple[str, ...]
@@ -128,6 +129,9 @@ class Correlation(msgspec.Struct, frozen=True):
     percentile: int = 0
     generate: bool = False
     content_hash: str = ""
+    tests: tuple[RuleTest, ...] = ()
+    covers: tuple[str, ...] = ()
+    """Which detection concepts and ideas of the coverage table it is about."""
 
     @property
     def waits(self) -> bool:
@@ -144,7 +148,11 @@ def _negates(expression: Expression) -> bool:
 
 
 def with_hash(correlation: Correlation, members: tuple[str, ...]) -> Correlation:
-    """Return a correlation with the hash of its content and that of its members (their own `content_hash`)."""
+    """Return a correlation with the hash of its content and that of its members (their own `content_hash`).
+
+    As with rules, the content is neither tests nor what it covers.
+    """
     plain = msgspec.structs.replace(correlation, info=msgspec.structs.replace(correlation.info, pack=""))
-    digest = hashlib.sha256(msgspec.json.encode((plain, members))).hexdigest()
+    content = {name: value for name, value in msgspec.structs.asdict(plain).items() if name not in ("tests", "covers")}
+    digest = hashlib.sha256(msgspec.json.encode((content, members))).hexdigest()
     return msgspec.structs.replace(correlation, content_hash=digest)

@@ -46,6 +46,7 @@ from detectors.sigma.documents import Document, Key
 from detectors.sigma.metadata import Metadata
 from detectors.sigma.parsing import POLICY, said
 from detectors.sigma.processing import process_rule
+from detectors.testing.case import RuleTest
 from detectors.values import is_list, is_object
 from vedette.schema.errors import RuleError
 from vedette.schema.limits import CORRELATION_GROUP_EVENTS_MAX, SECOND_NS
@@ -89,6 +90,8 @@ class CorrelationDraft(NamedTuple):
     parsed: SigmaCorrelationRule
     rules: tuple[str, ...]
     bounds: tuple[Bound, ...]
+    tests: tuple[RuleTest, ...]
+    covers: tuple[str, ...]
 
     def is_meant(self, name: str) -> bool:
         """Say whether a reference is to this correlation: by its id, in either case, or by its name."""
@@ -115,15 +118,13 @@ def read_correlation(document: Document, errors: list[RuleError]) -> Correlation
         return None
     bounds = _bounds(document, parsed, others, errors)
     metadata = Metadata(cast("SigmaRule", parsed), document)
-    info, tests = metadata.info(), metadata.tests()
+    info, tests, covers = metadata.info(), metadata.tests(), metadata.covers()
     errors.extend(metadata.errors)
-    if tests:
-        errors.append(document.error("tests of correlations can't be run yet; remove them", "vedette", "tests"))
     if info.dedup_by:
         message = "a correlation's alerts go by its group-by; remove dedup_by"
         errors.append(document.error(message, "vedette", "dedup_by", at_key=True))
     info = replace(info, dedup_by=tuple(parsed.group_by or ()))
-    draft = CorrelationDraft(document, info, parsed.name, parsed, rules, bounds)
+    draft = CorrelationDraft(document, info, parsed.name, parsed, rules, bounds, tests, covers)
     errors.extend(_draft_errors(draft))
     return draft if len(errors) == count else None
 
@@ -337,6 +338,8 @@ def _correlation(draft: CorrelationDraft, members: tuple[Member, ...]) -> Correl
         value=_value_fields(parsed),
         percentile=percentile or 0,
         generate=parsed.generate,
+        tests=draft.tests,
+        covers=draft.covers,
     )
 
 
@@ -377,7 +380,8 @@ def _fields_of(
     }
     keys = [own.get(key, key) for key in draft.info.dedup_by]
     values = [own.get(field, field) for field in _value_fields(draft.parsed)]
-    mapped = _mapped(rule, [*keys, *values]) if rule is not None else {}
+    named = [*keys, *values]
+    mapped = _mapped(rule, named) if rule is not None and named else {}
     return tuple(mapped.get(key, (key,)) for key in keys), tuple(mapped.get(field, (field,)) for field in values)
 
 

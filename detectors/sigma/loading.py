@@ -15,7 +15,7 @@ from sigma.processing.pipeline import ProcessingPipeline
 from sigma.rule import SigmaRule
 
 from detectors.predicate import all_of
-from detectors.rule import LoadedRules, Rule, RuleTest, RuleText, content_hash
+from detectors.rule import LoadedRules, Rule, RuleText, content_hash
 from detectors.sigma.correlations import CorrelationDraft, Resolving, read_correlation
 from detectors.sigma.dialect import adapted
 from detectors.sigma.documents import Document, Key, read_documents
@@ -26,6 +26,7 @@ from detectors.sigma.metadata import Metadata
 from detectors.sigma.parsing import parse
 from detectors.sigma.places import mark_places
 from detectors.sigma.processing import Pipeline, Processing, is_pipeline, process_rule, read_pipeline
+from detectors.testing.case import RuleTest
 from detectors.values import is_object
 from vedette.schema.errors import RuleError
 from vedette.schema.event import LogSource

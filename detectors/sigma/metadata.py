@@ -8,7 +8,7 @@ vedette:                                      # of a rule
   tests:
     - name: exec into a pod
       match: true
-      event: {verb: create, …}
+      event: {verb: create, …}                # or `events`, more than one: see `detectors.sigma.tests`
 
 vedette:                                      # of a filter
   owner: platform team                        # who answers for the exception
@@ -28,9 +28,10 @@ from typing import Any, Final, TypeVar
 import msgspec
 from sigma.rule import SigmaRule
 
-from detectors.rule import RuleTest
 from detectors.sigma.dialect import rule_id
 from detectors.sigma.documents import Document, Key
+from detectors.sigma.tests import read_test
+from detectors.testing.case import RuleTest
 from detectors.values import is_list, is_object
 from vedette.schema.errors import RuleError
 from vedette.schema.level import Level
@@ -65,6 +66,11 @@ class Section:
     def refuse(self, message: str, *keys: Key, at_key: bool = False) -> None:
         """Note an error."""
         self.errors.append(self._document.error(message, *keys, at_key=at_key))
+
+    def place(self, *keys: Key) -> tuple[str, int]:
+        """Return path and line of a value."""
+        place = self._document.error("", *keys)
+        return place.path, place.line
 
     def known(self, mapping: dict[str, Any], names: tuple[str, ...], *keys: Key) -> dict[str, Any]:
         """Return a mapping; note each key that is not one of the names."""
@@ -157,19 +163,7 @@ class Metadata(Section):
         return None
 
     def _test(self, value: Any, keys: tuple[Key, ...]) -> RuleTest | None:
-        if not is_object(value):
-            self.refuse("a test is a mapping of name, match and event", *keys)
-            return None
-        test = self.known(value, ("name", "match", "event"), *keys)
-        for name, kind, words in (
-            ("name", str, "a text"),
-            ("match", bool, "true or false"),
-            ("event", dict, "a mapping"),
-        ):
-            if not isinstance(test.get(name), kind):
-                self.refuse(f"a test's {name} must be {words}", *keys, name)
-                return None
-        return RuleTest(test["name"], test["match"], test["event"])
+        return read_test(self, value, keys)
 
 
 class ExceptionInfo(msgspec.Struct, frozen=True):

@@ -16,8 +16,9 @@ from detectors.compiled import compile_predicate
 from detectors.explain import explain
 from detectors.fields import getter
 from detectors.predicate import Op, atoms, matches
-from detectors.rule import LoadedRules, RuleTest, RuleText
+from detectors.rule import LoadedRules, RuleText
 from detectors.sigma import load_rules
+from detectors.testing.case import GivenEvent, RuleTest
 from vedette.schema.event import LogSource
 from vedette.schema.level import Level
 
@@ -81,7 +82,9 @@ def test_a_rule_says_what_it_is() -> None:
     assert rule.info.pack == "pack"
     assert rule.logsource == LogSource("kubernetes", "audit")
     event = {"objectRef": {"subresource": "exec"}, "verb": "get", "at": "2026-11-21T03:41:01Z"}
-    assert rule.tests == (RuleTest("hit", True, event),)
+    (test,) = rule.tests
+    line = 1 + RULE.count("\n", 0, RULE.index("name: hit"))
+    assert test == RuleTest("hit", True, (GivenEvent(event),), "0.yml", line)
     places = [(atom.where, atom.op, atom.value) for atom in atoms(rule.predicate)]
     assert places == [
         ("selection.objectRef.subresource", Op.EQUALS, "exec"),
