@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import yaml
 
 from detectors.rule import RuleText
-from detectors.values import is_object
+from detectors.values import is_list, is_object
 from vedette.schema.errors import RuleError
 
 TEXT_CHARS_MAX: Final = 4 * 1024 * 1024
@@ -31,6 +31,9 @@ _SEPARATOR: Final = re.compile(r"^---(?=\s|$)", re.MULTILINE)
 _STRING: Final = "tag:yaml.org,2002:str"
 _MERGE: Final = "tag:yaml.org,2002:merge"
 _TIMESTAMP: Final = "tag:yaml.org,2002:timestamp"
+
+LIST: Final = ""
+"""The key of a document that is a list, where those may be."""
 
 Key = str | int
 """A mapping's key, or a position in a sequence or mapping."""
@@ -87,17 +90,20 @@ class Document(NamedTuple):
         return mark
 
 
-def read_documents(source: RuleText) -> Iterator[Document | RuleError]:
-    """Yield every document of a text in order, or in its place the reason why it can't be read."""
+def read_documents(source: RuleText, *, lists: bool = False) -> Iterator[Document | RuleError]:
+    """Yield every document of a text in order, or in its place the reason why it can't be read.
+
+    `lists`: documents may be lists; the data of one is `{LIST: …}`, and its places begin with positions in it.
+    """
     if len(source.text) > TEXT_CHARS_MAX:
         yield RuleError(f"the file is larger than {TEXT_CHARS_MAX} characters; split it", path=source.path)
         return
     starts = [0, *(match.start() for match in _SEPARATOR.finditer(source.text) if match.start()), len(source.text)]
     for start, end in pairwise(starts):
-        yield from _read_part(source, source.text[start:end], source.text.count("\n", 0, start))
+        yield from _read_part(source, source.text[start:end], source.text.count("\n", 0, start), lists=lists)
 
 
-def _read_part(source: RuleText, text: str, line_offset: int) -> Iterator[Document | RuleError]:
+def _read_part(source: RuleText, text: str, line_offset: int, *, lists: bool) -> Iterator[Document | RuleError]:
     try:
         too_deep = _too_deep(text)
         if too_deep is not None:
@@ -108,6 +114,8 @@ def _read_part(source: RuleText, text: str, line_offset: int) -> Iterator[Docume
                 yield _error(source, data.message, data.mark, line_offset)
             elif is_object(data):
                 yield Document(source, data, node, line_offset)
+            elif lists and is_list(data):
+                yield Document(source, {LIST: data}, node, line_offset)
             elif data is not None:
                 yield _error(source, "a rule is a YAML mapping", node.start_mark, line_offset)
     except yaml.MarkedYAMLError as error:

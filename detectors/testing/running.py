@@ -6,14 +6,14 @@ close at the end. Where an event has no time of its own, it has that of the one 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from detectors.correlation.correlator import Correlator
 from detectors.correlation.definition import Correlation
-from detectors.correlation.finding import EventFinding
+from detectors.correlation.finding import EventFinding, Firing
 from detectors.engine import Engine
 from detectors.rule import LoadedRules, Rule
 from detectors.sigma.logsource import contains
@@ -32,6 +32,14 @@ class CaseError(Exception):
     """A test can't be run; the message says why."""
 
 
+class Course(NamedTuple):
+    """What came of events: what fired, how often rules matched, what correlations could not use, by reason."""
+
+    firings: list[Firing]
+    matched: dict[str, int]
+    left_out: dict[str, int]
+
+
 class Bench:
     """Runs tests of a set of rules. Pure; nothing is kept from one test to the next."""
 
@@ -42,16 +50,39 @@ class Bench:
         self._engine = Engine(loaded.rules, decoders)
         self._correlations = {over.info.rule_id: over for over in loaded.correlations}
 
-    def matches(self, rule: Rule | Correlation, test: RuleTest) -> bool:
-        """Say whether a rule matches at least one of a test's events, or whether a correlation fires.
+    def passes(self, rule: Rule | Correlation, test: RuleTest) -> bool:
+        """Say whether a test comes out as it should.
 
         Raises:
             CaseError: an event can't be used.
         """
         events = self.events(rule, test)
         if isinstance(rule, Correlation):
-            return self._fires(rule, events)
+            return bool(self.course(rule, events).firings) is test.match
+        return self.matches(rule, events) is test.match
+
+    def matches(self, rule: Rule, events: Iterable[Event]) -> bool:
+        """Say whether a rule matches at least one of several events."""
         return any(match.rule.rule_id == rule.info.rule_id for event in events for match in self._engine.match(event))
+
+    def course(self, correlation: Correlation, events: Iterable[Event]) -> Course:
+        """Run a correlation, and those that it looks at, over events until the end."""
+        correlator = Correlator()
+        correlator.use(self.chain(correlation))
+        course = Course([], {}, {})
+        for found in self._firings(correlator, events, course.matched):
+            if found.correlation.info.rule_id == correlation.info.rule_id:
+                course.firings.append(found)
+        course.left_out.update({reason: count for (reason, _), count in correlator.left_out.items()})
+        return course
+
+    def asked(self, rule: Rule, event: Event) -> list[Rule]:
+        """Return what pipelines made of a rule for the log sources of an event."""
+        return [one for one in self.below(rule) if self.asks(one, event)]
+
+    def asks(self, rule: Rule, event: Event) -> bool:
+        """Say whether a rule is asked about an event."""
+        return any(contains(rule.logsource, source) for source in event.decoder.logsources)
 
     def events(self, rule: Rule | Correlation, test: RuleTest) -> list[Event]:
         """Return a test's events, decoded.
@@ -105,20 +136,15 @@ class Bench:
         found = {one.info.rule_id: one for over in below for one in self.chain(over)}
         return (*found.values(), rule)
 
-    def _fires(self, correlation: Correlation, events: Sequence[Event]) -> bool:
-        correlator = Correlator()
-        correlator.use(self.chain(correlation))
-        return any(found == correlation.info.rule_id for found in self._fired(correlator, events))
-
-    def _fired(self, correlator: Correlator, events: Sequence[Event]) -> Iterator[str]:
+    def _firings(self, correlator: Correlator, events: Iterable[Event], matched: dict[str, int]) -> Iterator[Firing]:
         arrival_ns = 0
         for event in events:
             for match in self._engine.match(event):
-                arrival_ns = event.record.arrival_ns
-                firings = correlator.advance(arrival_ns)
-                firings += correlator.observe(match.rule.rule_id, EventFinding(event, "", _sample))
-                yield from (firing.correlation.info.rule_id for firing in firings)
-        yield from (firing.correlation.info.rule_id for firing in correlator.finish(arrival_ns))
+                arrival_ns, rule_id = event.record.arrival_ns, match.rule.rule_id
+                matched[rule_id] = matched.get(rule_id, 0) + 1
+                yield from correlator.advance(arrival_ns)
+                yield from correlator.observe(rule_id, EventFinding(event, "", _sample))
+        yield from correlator.finish(arrival_ns)
 
 
 def _members(rule: Rule | Correlation) -> tuple[str, ...]:

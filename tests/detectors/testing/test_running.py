@@ -54,7 +54,7 @@ def run(rule: str, events: list[dict[str, Any]], text: str = "") -> bool:
     loaded = load(text or with_test(rule, given(events)))
     everything: list[Rule | Correlation] = [*loaded.rules, *loaded.correlations]
     (found,) = [one for one in everything if one.info.rule_id == rule and one.tests]
-    return Bench(loaded, DECODERS).matches(found, found.tests[-1])
+    return Bench(loaded, DECODERS).passes(found, found.tests[-1])
 
 
 def each(*names: str, every_s: int = 60, user: str = "eve") -> list[dict[str, Any]]:
@@ -76,7 +76,9 @@ def test_a_rule_is_tested_by_the_events_of_its_log_source() -> None:
     tests = [{"name": "hit", "match": True, "event": hit}, {"name": "miss", "match": False, "event": miss}]
     loaded = load(RULES.replace("id: read\n", f"id: read\nvedette: {json.dumps({'tests': tests})}\n"))
     bench = Bench(loaded, DECODERS)
-    assert [bench.matches(loaded.rules[0], test) for test in loaded.rules[0].tests] == [True, False]
+    rule = loaded.rules[0]
+    assert [bench.passes(rule, test) for test in rule.tests] == [True, True]
+    assert [bench.matches(rule, bench.events(rule, test)) for test in rule.tests] == [True, False]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,68 @@
+"""Rules to look up and to look into: all rules of some texts with what they were made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from detectors.correlation.definition import Correlation
+from detectors.predicate import Atom
+from detectors.rule import LoadedRules, Rule, RuleText
+from detectors.sigma.documents import Document
+from detectors.sigma.filters import Filter
+from detectors.sigma.loading import Loading
+from vedette.schema.errors import ConfigError
+
+AnyRule = Rule | Correlation
+
+
+class Library:
+    """Rules, correlations and exceptions of texts. Of what pipelines made of a rule the first stands for it."""
+
+    def __init__(self, texts: Iterable[RuleText]) -> None:
+        """Load the texts; `loaded.errors` tells what can't be used."""
+        self._loading = Loading(texts, ours=True, defaults={})
+        self.loaded: LoadedRules = self._loading.finish()
+        self.rules: dict[str, AnyRule] = {}
+        """Every rule and correlation by its id, in the order of the texts."""
+        everything: list[AnyRule] = [*self.loaded.rules, *self.loaded.correlations]
+        for rule in everything:
+            self.rules.setdefault(rule.info.rule_id, rule)
+
+    def find(self, name: str) -> AnyRule:
+        """Return the rule with an id (in either case) or a title.
+
+        Raises:
+            ConfigError: there is none, or several have the title.
+        """
+        found = [rule for rule in self.rules.values() if name.lower() == rule.info.rule_id.lower()]
+        found = found or [rule for rule in self.rules.values() if name == rule.info.title]
+        if len(found) > 1:
+            ids = ", ".join(rule.info.rule_id for rule in found)
+            raise ConfigError(f"{len(found)} rules have the title `{name}`; name one by its id: {ids}")
+        if not found:
+            close = get_close_matches(name, [rule.info.title for rule in self.rules.values()], 1)
+            hint = f"did you mean `{close[0]}`?" if close else "`vedette rules list` shows ids and titles"
+            raise ConfigError(f"there is no rule `{name}`; {hint}")
+        return found[0]
+
+    def variants(self, rule_id: str) -> tuple[Rule, ...]:
+        """Return what pipelines made of a rule, one for each log source that it is asked on; none for a correlation."""
+        return tuple(rule for rule in self.loaded.rules if rule.info.rule_id == rule_id)
+
+    def document(self, rule_id: str) -> Document:
+        """Return the document that a rule or correlation was made of."""
+        return self._loading.document(rule_id)
+
+    def place(self, rule_id: str) -> tuple[str, int]:
+        """Return path and line of a rule."""
+        path, _, line = self.document(rule_id).place().rpartition(":")
+        return path, int(line)
+
+    def exceptions(self, rule_id: str) -> tuple[Filter, ...]:
+        """Return the exceptions that join a rule, in the order of the texts."""
+        return self._loading.exceptions(rule_id)
+
+    def is_own(self, atom: Atom) -> bool:
+        """Say whether an atom of a rule is the rule's, and not an exception's."""
+        return not any(atom.where.startswith(f"{exception.title}: ") for exception in self._loading.filters)
