@@ -2,7 +2,8 @@
 
 For each decoder the engine keeps the rules whose Sigma log source contains one of the decoder's. An event's candidates
 come from an index over a few fields of its head (`detectors.index`); candidates are verified by compiled closures,
-first on the head with what can be said there, and only then on the whole document.
+first on the head with what can be said there, and only then on the whole document. Rules of a language that says more
+than predicates do bring a last test of their own (`detectors.rule.Exact`).
 
 A decoder with `head_fields` promises that no other top-level key of its documents begins with one of them and a dot, so
 that a dotted name reads the same on the head and on the whole.
@@ -25,10 +26,10 @@ from detectors.fields import Getter, getter, top_keys
 from detectors.index import Index
 from detectors.predicate import Predicate, all_of, fields
 from detectors.presence import Walk
-from detectors.rule import Rule
+from detectors.rule import Exact, Rule
 from detectors.screen import Screen, screen
 from detectors.values import is_list, is_object, text
-from vedette.schema.event import Decoder, Event, LogSource
+from vedette.schema.event import Decoder, Event
 from vedette.schema.finding import Clause, Match
 from vedette.schema.outline import Outliner
 from vedette.schema.rule import RuleInfo
@@ -54,7 +55,7 @@ class Engine:
         self.correlations = tuple(correlations)
         self._programs: dict[str, _Program] = {}
         for name, decoder in decoders.items():
-            program = _Program([rule for rule in rules if _applies(rule.logsource, decoder.logsources)], decoder)
+            program = _Program([rule for rule in rules if _applies(rule, decoder)], decoder)
             if program.rules:
                 self._programs[name] = program
         routed = {id(rule) for program in self._programs.values() for rule in program.rules}
@@ -94,6 +95,7 @@ class _Verified(NamedTuple):
 
     rule: Rule
     on_whole: Check | None
+    exact: Exact | None
     dedup: tuple[_Dedup, ...]
 
 
@@ -126,9 +128,13 @@ class _Program:
             if position == last:
                 continue
             last = position
-            rule, on_whole, dedup = self._verified[position]
-            if on_whole is None or on_whole(event.doc):
-                explained = partial(_explained, rule.predicate, event, whole=on_whole is not None)
+            rule, on_whole, exact, dedup = self._verified[position]
+            if (on_whole is None or on_whole(event.doc)) and (exact is None or exact.holds(event)):
+                explained = (
+                    partial(_explained, rule.predicate, event, whole=on_whole is not None)
+                    if exact is None
+                    else partial(exact.explain, event)
+                )
                 matches.append(Match(rule.info, event, explained, partial(_dedup_values, dedup, event)))
         return matches
 
@@ -143,7 +149,7 @@ class _Program:
     def _verified_rule(self, rule: Rule, dedup_by: Iterable[str], walk: Walk) -> _Verified:
         rest = self._rest(rule.predicate)
         dedup = tuple(_Dedup(self._in_head(name), None if name == _EVENT else getter(name)) for name in dedup_by)
-        return _Verified(rule, None if rest is None else compile_predicate(rest, walk), dedup)
+        return _Verified(rule, None if rest is None else compile_predicate(rest, walk), rule.exact, dedup)
 
 
 def _screen(index: Index, decoder: Decoder) -> Screen | None:
@@ -154,12 +160,17 @@ def _screen(index: Index, decoder: Decoder) -> Screen | None:
     return None if possible is None else screen(outline.read, possible)
 
 
-def _applies(wanted: LogSource, provided: Iterable[LogSource]) -> bool:
+def _applies(rule: Rule, decoder: Decoder) -> bool:
     """Say whether every attribute that the rule sets is the same in one of the decoder's log sources."""
-    return any(all(want in (None, have) for want, have in zip(wanted, source, strict=True)) for source in provided)
+    return not rule.idle and any(
+        all(want in (None, have) for want, have in zip(rule.logsource, source, strict=True))
+        for source in decoder.logsources
+    )
 
 
 def _why_dead(rule: Rule) -> str:
+    if rule.idle:
+        return rule.idle
     named = ", ".join(f"{name}: {value}" for name, value in rule.logsource._asdict().items() if value is not None)
     return f"no source provides its log source ({named or 'it names none'})"
 

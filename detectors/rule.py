@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -11,7 +11,8 @@ from detectors.correlation.definition import Correlation
 from detectors.predicate import Predicate
 from detectors.testing.case import RuleTest
 from vedette.schema.errors import RuleError
-from vedette.schema.event import LogSource
+from vedette.schema.event import Event, LogSource
+from vedette.schema.finding import Clause
 from vedette.schema.rule import RuleInfo
 
 
@@ -23,8 +24,21 @@ class RuleText(msgspec.Struct, frozen=True):
     pack: str
 
 
+@runtime_checkable
+class Exact(Protocol):
+    """What decides where a predicate can't say all that a rule asks: on whole events, and in its own language."""
+
+    def holds(self, event: Event) -> bool:
+        """Say whether the rule matches an event for which its predicate holds."""
+        ...
+
+    def explain(self, event: Event) -> tuple[Clause, ...]:
+        """Return the clauses that decided that it matches, in the rule's order."""
+        ...
+
+
 class Rule(msgspec.Struct, frozen=True):
-    """A rule ready for the engine: it holds for the events of `logsource` that satisfy `predicate`.
+    """A rule ready for the engine: it holds for the events of `logsource` that satisfy `predicate`, and `exact`.
 
     `content_hash` changes exactly when what the rule detects or says of itself changes: not with its file, its layout,
     its tests or the interpreter's hash seed. Rules with an unchanged one keep their state over a reload.
@@ -37,6 +51,10 @@ class Rule(msgspec.Struct, frozen=True):
     tests: tuple[RuleTest, ...] = ()
     covers: tuple[str, ...] = ()
     """Which detection concepts (`C20`) and ideas (`U14`) of the coverage table it is about."""
+    exact: Exact | None = None
+    """Has the last word; where it is there, the predicate only has to hold wherever the rule matches."""
+    idle: str = ""
+    """Why the rule is never asked; it may still be named, and what others find by it has its id."""
 
 
 class LoadedRules(NamedTuple):

@@ -44,19 +44,28 @@ def walk(value: Any, *keys: str) -> Any:
 
 
 class AuditEvent:
-    """One audit event, and what several of its fields are read from."""
+    """One audit event, and what several of its fields are read from.
 
-    def __init__(self, doc: dict[str, Any], mode: Mode) -> None:
-        self.doc = doc
+    `head` has all keys of the event but `requestObject` and `responseObject`; those are read from what `whole` returns.
+    """
+
+    def __init__(self, head: dict[str, Any], mode: Mode, whole: Callable[[], dict[str, Any]]) -> None:
+        self.head = head
         self.fixed = mode is Mode.FIXED
+        self._whole = whole
+
+    def body_of(self, key: str) -> Any:
+        """Return `requestObject` or `responseObject`; None if the event has none."""
+        return self._whole().get(key)
 
     @property
     def body(self) -> Any:
         """The object that the request speaks of; FIXED takes a PATCH's result, if the log has it."""
-        result = self.doc.get("responseObject")
-        if self.fixed and self.doc.get("verb") == "patch" and is_object(result) and result.get("kind") != "Status":
-            return result
-        return self.doc.get("requestObject")
+        if self.fixed and self.head.get("verb") == "patch":
+            result = self.body_of("responseObject")
+            if is_object(result) and result.get("kind") != "Status":
+                return result
+        return self.body_of("requestObject")
 
     @property
     def pod(self) -> Any:

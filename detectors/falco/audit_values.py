@@ -16,7 +16,7 @@ from detectors.values import is_list, is_object, kind_of
 
 def _at_path(first: str, *keys: str) -> Extract:
     def extract(event: AuditEvent, _arg: str | None) -> Value:
-        value: Any = event.doc.get(first)
+        value: Any = event.head.get(first)
         for key in keys:
             value = value.get(key) if kind_of(value) is dict else None
         return value if kind_of(value) is str or value is None else json_text(value)
@@ -82,7 +82,7 @@ def _has_host_path(event: AuditEvent, arg: str | None) -> Value:
 
 
 def _uri_parameter(event: AuditEvent, arg: str | None) -> Value:
-    uri = event.doc.get("requestURI")
+    uri = event.head.get("requestURI")
     if not isinstance(uri, str):
         return None
     query = uri.partition("#")[0].partition("?")[2]
@@ -90,14 +90,14 @@ def _uri_parameter(event: AuditEvent, arg: str | None) -> Value:
 
 
 def _target_pod(event: AuditEvent, _arg: str | None) -> Value:
-    target = event.doc.get("objectRef")
+    target = event.head.get("objectRef")
     if walk(target, "resource") != "pods" or walk(target, "subresource"):
         return None
-    return json_text(walk(event.doc, "responseObject", "metadata", "name"))
+    return json_text(walk(event.body_of("responseObject"), "metadata", "name"))
 
 
 def _source_addresses(event: AuditEvent, arg: str | None) -> Value:
-    addresses = event.doc.get("sourceIPs")
+    addresses = event.head.get("sourceIPs")
     return texts(iter(elements(addresses, arg))) if event.fixed and is_list(addresses) else None
 
 
@@ -118,14 +118,14 @@ EXTRACTS: Final[dict[str, Extract]] = {
     "ka.security.pod.violations": _at_path("annotations", "pod-security.kubernetes.io/audit-violations"),
     "ka.cluster.name": _at_path("annotations", "cluster_name"),
     "ka.user.name": _at_path("user", "username"),
-    "ka.user.groups": _list_of(lambda event: walk(event.doc, "user", "groups")),
+    "ka.user.groups": _list_of(lambda event: walk(event.head, "user", "groups")),
     "ka.impuser.name": _at_path("impersonatedUser", "username"),
     "ka.target.name": _at_path("objectRef", "name"),
     "ka.target.namespace": _at_path("objectRef", "namespace"),
     "ka.target.resource": _at_path("objectRef", "resource"),
     "ka.target.subresource": _at_path("objectRef", "subresource"),
     "ka.target.pod.name": _target_pod,
-    "ka.resp.name": _at_path("responseObject", "metadata", "name"),
+    "ka.resp.name": lambda event, _arg: json_text(walk(event.body_of("responseObject"), "metadata", "name")),
     "ka.response.code": _at_path("responseStatus", "code"),
     "ka.response.reason": _at_path("responseStatus", "reason"),
     "ka.sourceips": _source_addresses,

@@ -11,8 +11,8 @@ from itertools import islice
 from typing import Final
 
 from detectors.explain import CLAUSES_MAX, VALUE_CHARS_MAX, bounded
+from detectors.falco.anchors import DOCUMENT_PATHS
 from detectors.falco.conditions import matches
-from detectors.falco.guards import DOCUMENT_PATHS
 from detectors.falco.resolving import GetValue, bind
 from detectors.falco.rules import FalcoRule
 from detectors.falco.sources import Source

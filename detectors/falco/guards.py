@@ -12,37 +12,14 @@ from typing import Final
 
 from detectors.falco.field_types import FieldType
 from detectors.falco.resolving import GetValue
-from detectors.falco.rules import FalcoRule
 from detectors.falco.sources import Source
 from detectors.falco.syntax import And, Check, Expr, Field, Not, Or, Values
-from detectors.predicate import And as AllOf
-from detectors.predicate import Atom, Op, Predicate, all_of, any_of
 from detectors.values import kind_of, text
 
 Guards = dict[Field, frozenset[str]]
 """By field, the texts of which it must have one."""
 
-DOCUMENT_PATHS: Final = {
-    "ka.auditid": "auditID",
-    "ka.stage": "stage",
-    "ka.verb": "verb",
-    "ka.uri": "requestURI",
-    "ka.useragent": "userAgent",
-    "ka.user.name": "user.username",
-    "ka.impuser.name": "impersonatedUser.username",
-    "ka.target.name": "objectRef.name",
-    "ka.target.namespace": "objectRef.namespace",
-    "ka.target.resource": "objectRef.resource",
-    "ka.target.subresource": "objectRef.subresource",
-    "ka.response.code": "responseStatus.code",
-    "ka.response.reason": "responseStatus.reason",
-    "ka.auth.decision": "annotations.authorization.k8s.io/decision",
-    "ka.auth.reason": "annotations.authorization.k8s.io/reason",
-}
-"""Where those fields stand in an audit event that are one value of it in both modes, as `detectors.fields` says it."""
-
 _EQUALITY: Final = frozenset((("=", ""), ("==", ""), ("in", ""), ("intersects", ""), ("=", "anyof"), ("==", "anyof")))
-_CONTAINERS: Final = ("[", "{")
 
 
 def guards_of(expr: Expr, source: Source) -> Guards:
@@ -80,19 +57,6 @@ def _alternative(found: Sequence[Guards]) -> Guards:
         for field in found[0]
         if all(field in guards for guards in found)
     }
-
-
-def anchor(rule: FalcoRule) -> Predicate:
-    """Return a predicate over documents that holds wherever the rule matches, for an index to find it by.
-
-    The documents are audit events as an API server writes them: no key of theirs is a path with dots.
-    """
-    parts: list[Predicate] = []
-    for field, texts in guards_of(rule.condition, rule.source).items():
-        path = DOCUMENT_PATHS.get(field.name)
-        if path is not None and not any(value.startswith(_CONTAINERS) for value in texts):
-            parts.append(any_of(Atom(path, Op.EQUALS, value, cased=True) for value in sorted(texts)))
-    return all_of(parts) if parts else AllOf(())
 
 
 class Candidates:

@@ -14,6 +14,8 @@ from detectors.falco.audit_event import AuditEvent, Mode, json_text
 from detectors.falco.audit_values import EXTRACTS
 from detectors.values import instant, is_list, is_object
 
+Whole = Callable[[], dict[str, Any]]
+
 _TIMES: Final = ("stageTimestamp", "requestReceivedTimestamp", "timestamp")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _INDEX: Final = re.compile(r"0|[1-9][0-9]{0,8}")
@@ -24,14 +26,28 @@ class JsonValues:
     """Reads and remembers the values of one document.
 
     `time_ns` is the event's time; without it that of the document counts, if it has one. Time never is 0, because
-    `jevt.rawtime=0` is how stock rules write "never".
+    `jevt.rawtime=0` is how stock rules write "never". `whole`: where `doc` is only the head of an audit event, what
+    fetches all of it when a field asks for more.
     """
 
-    def __init__(self, doc: dict[str, Any], mode: Mode = Mode.FIXED, time_ns: int = 0) -> None:
-        self.doc = doc
-        self._audit = AuditEvent(doc, mode) if "auditID" in doc else None
+    def __init__(
+        self, doc: dict[str, Any], mode: Mode = Mode.FIXED, time_ns: int = 0, whole: Whole | None = None
+    ) -> None:
+        self._head = doc
+        self._whole = whole or (lambda: doc)
+        self._audit = AuditEvent(doc, mode, self._whole) if whole is not None or "auditID" in doc else None
         self._given_ns = time_ns
         self._known: dict[tuple[str, str | None], Any] = {}
+
+    @property
+    def doc(self) -> dict[str, Any]:
+        """The whole document."""
+        return self._whole()
+
+    @property
+    def is_audit(self) -> bool:
+        """Whether it is an audit event."""
+        return self._audit is not None
 
     def get(self, name: str, arg: str | None) -> Any:
         """Return the value of a field, None if the document has none."""
@@ -48,7 +64,7 @@ class JsonValues:
         if self._given_ns:
             return self._given_ns
         for key in _TIMES:
-            when = instant(self.doc.get(key))
+            when = instant(self._head.get(key))
             if when is not None and when > _EPOCH:
                 return (when - _EPOCH) // timedelta(microseconds=1) * 1000
         return 1
@@ -123,5 +139,5 @@ _DOCUMENT: Final[dict[str, Callable[[JsonValues, str | None], Any]]] = {
     "evt.rawtime.s": lambda values, _arg: values.time_ns // _SECOND_NS,
     "evt.rawtime.ns": lambda values, _arg: values.time_ns % _SECOND_NS,
     "evt.is_async": lambda _values, _arg: False,
-    "evt.source": lambda values, _arg: "k8s_audit" if "auditID" in values.doc else "json",
+    "evt.source": lambda values, _arg: "k8s_audit" if values.is_audit else "json",
 }

@@ -7,7 +7,7 @@ is wrong. The result depends on nothing but the texts and their order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from detectors.falco.checking import UnknownInConditionError, compile_check, doubts
@@ -53,12 +53,14 @@ def load_falco_rules(texts: Iterable[RuleText]) -> FalcoRules:
     memory = _Memory()
     loaded: tuple[tuple[FalcoRule, ...], list[Diagnostic]] = ((), [])
     failures: list[Diagnostic] = []
+    packs: dict[str, str] = {}
     for text in texts:
+        packs[text.path] = text.pack
         collection.begin_file()
         try:
             for node in read_items(text):
                 read_item(text, node, collection)
-            loaded = _Compiler(collection, text.pack, memory).run()
+            loaded = _Compiler(collection, packs, memory).run()
         except LoadError as error:
             failures.append(error.diagnostic)
             break
@@ -107,10 +109,10 @@ class _Parsed:
 class _Compiler:
     """Compiles a collection; nothing of it is changed."""
 
-    def __init__(self, collection: Collection, pack: str, memory: _Memory) -> None:
+    def __init__(self, collection: Collection, packs: Mapping[str, str], memory: _Memory) -> None:
         self._collection = collection
         self._memory = memory
-        self._pack = pack
+        self._packs = packs
         self._used_lists: set[str] = set()
         self._lists = self._listed()
         self._used_macros: set[str] = set()
@@ -201,7 +203,7 @@ class _Compiler:
         if source.has_event_types and item.warn_evttypes and len(event_types(expanded.expr)) > EVENT_TYPES_MAX:
             message = "Rule matches too many evt.type values. This has a significant performance penalty."
             self._warn(LoadCode.NO_EVTTYPE, message, item.context)
-        return finished(item, expanded.expr, output, output_text, self._pack)
+        return finished(item, expanded.expr, output, output_text, self._packs[item.context.place.path])
 
     def _skip_or_fail(self, item: RuleItem, error: OutputError) -> None:
         place = locate(item.output, max(error.offset - 1, 0))

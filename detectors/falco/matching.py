@@ -40,13 +40,14 @@ class Matcher:
         self._rules: dict[str, list[tuple[FalcoRule, Holds]]] = {}
         for rule in rules:
             if rule.enabled:
-                self._rules.setdefault(rule.source.name, []).append((rule, self._condition(rule)))
+                self._rules.setdefault(rule.source.name, []).append((rule, self.condition(rule)))
         self._candidates = {
             source: Candidates([guards_of(rule.condition, rule.source) for rule, _ in found])
             for source, found in self._rules.items()
         }
 
-    def _condition(self, rule: FalcoRule) -> Holds:
+    def condition(self, rule: FalcoRule) -> Holds:
+        """Compile a condition; what other rules ask, too, is compiled once."""
         return compile_with(rule.condition, lambda check: self._check(check, rule.source))
 
     def _check(self, check: Check, source: Source) -> Holds:

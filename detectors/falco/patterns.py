@@ -81,8 +81,13 @@ def glob(pattern: str, *, folded: bool = False) -> Test:
     Raises:
         ValueError: it is too large for RE2.
     """
+    return compile_regex(glob_regex(pattern, folded=folded))
+
+
+def glob_regex(pattern: str, *, folded: bool = False) -> str:
+    """Return the RE2 pattern that a pattern of `glob` (or, folded, of `iglob`) stands for."""
     flags = "(?is)" if folded else "(?s)"
-    return compile_regex(rf"{flags}\A(?:{''.join(_pieces(pattern))})\z")
+    return rf"{flags}\A(?:{''.join(_pieces(pattern))})\z"
 
 
 def _pieces(pattern: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from detectors.falco.diagnostics import Diagnostic
+from detectors.falco.diagnostics import Diagnostic, Place
 from detectors.falco.items import RuleItem
 from detectors.falco.output import Output
 from detectors.falco.sources import SOURCES, Source
@@ -42,7 +42,8 @@ _TECHNIQUE: Final = re.compile(r"T\d{4}(?:\.\d{3})?", re.ASCII)
 class FalcoRule(NamedTuple):
     """A rule with its lists, macros and exceptions put in.
 
-    `enabled` is what its files say of it, `condition_text` and `output_text` are their words.
+    `enabled` is what its files say of it, `condition_text` and `output_text` are their words; `place` is where the file
+    that defined it does so.
     """
 
     info: RuleInfo
@@ -54,6 +55,7 @@ class FalcoRule(NamedTuple):
     output: Output
     output_text: str
     content_hash: str
+    place: Place
 
     @property
     def logsource(self) -> LogSource:
@@ -108,4 +110,5 @@ def finished(item: RuleItem, condition: Expr, output: Output, output_text: str, 
         output,
         output_text,
         digest,
+        item.context.place,
     )

@@ -28,9 +28,25 @@ HOSTILE = (
 TEXTS = st.sampled_from(HOSTILE) | st.text(max_size=8)
 WORDS = st.sampled_from(("pods", "exec", "create", "kube-system", "10", "/etc/shadow", "*", "[a]", "<NA>", "x.y"))
 
-SCALARS = ("ka.verb", "ka.target.resource", "ka.user.name", "ka.response.code", "ka.req.container.privileged")
+SCALARS = (
+    "ka.verb",
+    "ka.target.resource",
+    "ka.target.subresource",
+    "ka.user.name",
+    "ka.response.code",
+    "ka.auth.decision",
+    "ka.req.container.privileged",
+)
 LISTS = ("ka.user.groups", "ka.req.pod.containers.image", "ka.req.role.rules.verbs")
-POINTERS = ("/verb", "/user/username", "/objectRef/resource", "/nothing")
+POINTERS = (
+    "/verb",
+    "/user/username",
+    "/objectRef/resource",
+    "/annotations/authorization.k8s.io~1decision",
+    "/requestObject/spec",
+    "/nothing",
+)
+REGEXES = (".*", "^p.*s$", "[[:alpha:]]+", "(a|b)*c?", "a+?", "e.*\nx", "exec|create", "^x$", "[^a]*")
 
 NAMES = st.from_regex(r"[a-zA-Z][a-zA-Z0-9_]{0,6}", fullmatch=True).filter(
     lambda name: name not in ("and", "or", "not", "exists")
@@ -102,6 +118,29 @@ AUDIT_CHECKS = st.one_of(
         WORDS,
     ),
     st.builds(
+        lambda name, pattern: Check(Field(name), "regex", Values((pattern,))),
+        st.sampled_from(SCALARS),
+        st.sampled_from(REGEXES),
+    ),
+    st.builds(
+        lambda name, op, number: Check(Field(name), op, Values((str(number),))),
+        st.sampled_from(SCALARS),
+        st.sampled_from(("<", ">=")),
+        st.integers(0, 600),
+    ),
+    st.builds(
+        lambda name, paths: Check(Field(name), "pmatch", Values(tuple(paths), is_list=True)),
+        st.sampled_from(SCALARS),
+        st.lists(WORDS, max_size=3),
+    ),
+    st.sampled_from(
+        (
+            Check(Field("jevt.rawtime"), "exists"),
+            Check(Field("jevt.rawtime"), "=", Values(("0",))),
+            Check(Field("ka.verb"), "=", Transformer("val", (Field("ka.user.name"),))),
+        )
+    ),
+    st.builds(
         lambda name, op, words: Check(Field(name), op, Values(tuple(words), is_list=True)),
         st.sampled_from((*SCALARS, *LISTS)),
         st.sampled_from(("in", "intersects")),
@@ -133,6 +172,10 @@ _JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
     max_leaves=4,
 )
+
+
+_SCALAR = st.none() | st.booleans() | st.integers(0, 600) | WORDS | TEXTS
+"""What the types of the Kubernetes API leave possible where a text or a number belongs."""
 
 
 def _maybe(value: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
@@ -170,3 +213,22 @@ AUDIT_EVENTS = st.fixed_dictionaries(
         ),
     },
 )
+
+
+def _object(**fields: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
+    return st.none() | st.fixed_dictionaries({}, optional=fields)
+
+
+TYPED_EVENTS = st.fixed_dictionaries(
+    {"auditID": st.just("1")},
+    optional={
+        "verb": _SCALAR,
+        "user": _object(username=_SCALAR, groups=st.none() | st.lists(WORDS | TEXTS)),
+        "objectRef": _object(resource=_SCALAR, subresource=_SCALAR),
+        "responseStatus": _object(code=_SCALAR),
+        "annotations": st.none()
+        | st.fixed_dictionaries({}, optional={"authorization.k8s.io/decision": WORDS | TEXTS, "authorization": TEXTS}),
+        "requestObject": _JSON,
+    },
+)
+"""Audit events as an API server writes them, hostile in all that a client chooses."""

@@ -7,12 +7,13 @@ import re
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from detectors.compiled import compile_predicate
 from detectors.falco import load_falco_rules
+from detectors.falco.anchors import anchor
 from detectors.falco.audit_event import Mode
 from detectors.falco.conditions import compile_condition, matches
 from detectors.falco.explaining import explain
 from detectors.falco.field_types import REQUIRED
-from detectors.falco.guards import anchor
 from detectors.falco.json_values import JsonValues
 from detectors.falco.lexer import ConditionError
 from detectors.falco.matching import Matcher, RuleMatching
@@ -24,7 +25,7 @@ from detectors.fields import getter
 from detectors.predicate import matches as matches_predicate
 from detectors.rule import RuleText
 
-from .strategies import ANY_CONDITIONS, AUDIT_CONDITIONS, AUDIT_EVENTS
+from .strategies import ANY_CONDITIONS, AUDIT_CONDITIONS, AUDIT_EVENTS, TYPED_EVENTS
 
 AUDIT = SOURCES["k8s_audit"]
 MUTANTS = 10_000
@@ -159,10 +160,22 @@ def test_a_rule_that_matches_passes_its_guards(expr: Expr, event: dict[str, obje
         found = matcher.match_document(event, mode)
         assert found == matcher.interpret_document(event, mode)
         for rule in found:
-            assert matches_predicate(anchor(rule), lambda path: getter(path)(event))
             for clause in explain(rule, JsonValues(event, mode).get):
                 test = parse(f"{clause.field} {clause.test.removeprefix('not: ')}")
                 assert matches(test, AUDIT, JsonValues(event, mode).get) is not clause.negated
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=500)
+@given(AUDIT_CONDITIONS, st.lists(TYPED_EVENTS, min_size=1, max_size=5), st.sampled_from(Mode))
+def test_the_anchor_holds_wherever_the_rule_matches(expr: Expr, events: list[dict[str, object]], mode: Mode) -> None:
+    text = SEED_RULE.replace("CONDITION", json.dumps(render(expr)))
+    (rule, _) = load_falco_rules([RuleText("r.yaml", text, "test")]).rules
+    predicate = anchor(rule)
+    compiled = compile_predicate(predicate)
+    for event in events:
+        holds = matches_predicate(predicate, lambda path, event=event: getter(path)(event))
+        assert holds or not matches(rule.condition, AUDIT, JsonValues(event, mode).get)
+        assert compiled(event) is holds
 
 
 FIELDS = sorted(SOURCES["syscall"].fields)
