@@ -8,7 +8,7 @@ The result depends on nothing but the texts and their order.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sigma.processing.pipeline import ProcessingPipeline
@@ -16,7 +16,9 @@ from sigma.rule import SigmaRule
 
 from detectors.predicate import all_of
 from detectors.rule import LoadedRules, Rule, RuleText, content_hash
-from detectors.sigma.correlations import CorrelationDraft, Resolving, read_correlation
+from detectors.sigma.correlation_drafts import CorrelationDraft
+from detectors.sigma.correlation_references import Resolving
+from detectors.sigma.correlations import read_correlation
 from detectors.sigma.dialect import adapted
 from detectors.sigma.documents import Document, Key, read_documents
 from detectors.sigma.filters import Filter, Variant, read_filter
@@ -54,19 +56,26 @@ class Draft(NamedTuple):
 
 
 def load_rules(
-    sources: Iterable[RuleText], *, ours: bool = True, defaults: Mapping[str, Any] | None = None
+    sources: Iterable[RuleText],
+    *,
+    ours: bool = True,
+    defaults: Mapping[str, Any] | None = None,
+    others: Sequence[Rule] = (),
 ) -> LoadedRules:
     """Load every rule of the texts. A rule with any error is left out and all its errors are reported; others stay.
 
     `ours`: whether the pipelines that ship work on the rules, too. `defaults`: attributes for rules that lack them.
+    `others`: rules of other languages that correlations may refer to, and whose ids are taken.
     """
-    return Loading(sources, ours=ours, defaults=defaults or {}).finish()
+    return Loading(sources, ours=ours, defaults=defaults or {}, others=others).finish()
 
 
 class Loading:
     """Loads texts, and keeps what the rules were made of for those who check them."""
 
-    def __init__(self, sources: Iterable[RuleText], *, ours: bool, defaults: Mapping[str, Any]) -> None:
+    def __init__(
+        self, sources: Iterable[RuleText], *, ours: bool, defaults: Mapping[str, Any], others: Sequence[Rule] = ()
+    ) -> None:
         """Read all texts; the pipelines first, since they work on every rule."""
         self.drafts: list[Draft] = []
         self.errors: list[RuleError] = []
@@ -74,6 +83,8 @@ class Loading:
         self.filters: list[Filter] = []
         self._correlations: list[CorrelationDraft] = []
         self._owners: dict[str, Document] = {}
+        self._others = others
+        self._taken = {other.info.rule_id: other.info for other in others}
         found = [_unless_pipeline(item) for source in sources for item in _merged(read_documents(source))]
         self._processing = Processing((item for item in found if isinstance(item, Pipeline)), ours=ours)
         for item in found:
@@ -86,7 +97,7 @@ class Loading:
         )
         for exception in self.filters:
             self._report_unused(exception)
-        resolving = Resolving(self._correlations, self.drafts, rules)
+        resolving = Resolving(self._correlations, self.drafts, rules, self._others)
         correlations = resolving.correlations()
         return LoadedRules(rules, (*self.errors, *resolving.errors), correlations)
 
@@ -148,8 +159,10 @@ class Loading:
 
     def _own(self, rule_id: str, document: Document) -> None:
         owner = self._owners.setdefault(rule_id, document)
-        if owner is not document:
-            raise document.error(f"the rule id {rule_id} is taken by {owner.place()}", "id")
+        other = self._taken.get(rule_id)
+        if owner is not document or other is not None:
+            place = owner.place() if other is None else f"the rule {other.title!r} of {other.pack}"
+            raise document.error(f"the rule id {rule_id} is taken by {place}", "id")
 
     def _draft(self, rule: SigmaRule, document: Document, data: dict[str, Any], errors: list[RuleError]) -> Draft:
         metadata = Metadata(rule, document)
