@@ -27,6 +27,12 @@ def put_alert_text(document: AlertDocument) -> None:
     put("Why the rule matched:")
     for clause in details["explanation"]:
         put(f"  {clause_text(clause)}")
+    for other in details.get("rules", ()):
+        if (other["id"], other["level"]) != (rule["id"], rule["level"]):
+            put("")
+            put(safe_text(f"Also {other['title']} ({other['level']}, count {other['count']}): {other['what']}"))
+            for clause in other["explanation"]:
+                put(f"  {clause_text(clause)}")
     put("")
     put("Sample events:")
     for evidence in document["evidences"]:

@@ -22,6 +22,7 @@ from vedette.pipeline.document import build_document, encode_document
 from vedette.pipeline.examiner import Examiner
 from vedette.pipeline.rollup import RollUp, evidence_of
 from vedette.pipeline.rulesets import compile_rules
+from vedette.pipeline.sharing import origins_of
 from vedette.runtime.telemetry import OperationalEvent
 from vedette.schema.alert import Activity, AlertRevision
 from vedette.schema.errors import DecodeError
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from vedette.journal.protocol import Chunk
     from vedette.pipeline.effects import Effects
     from vedette.pipeline.rollup import Emission
+    from vedette.schema.alert import Origin
     from vedette.schema.event import Decoder
     from vedette.schema.finding import Match
     from vedette.schema.record import Run
@@ -256,6 +258,10 @@ class Detector:
         for alert, activity, arrival_ns in emissions:
             generation = effects.generation
             source = alert.evidence[0].source
+            joined: tuple[Origin, ...] = ()
+            if alert.dedup_as:
+                origins = origins_of(alert)
+                source, joined = origins[0].source, origins[1:]
             document, ticket_key = b"", ""
             if not effects.rebuilding:
                 built = build_document(alert, generation=generation, activity=activity, now_ns=arrival_ns)
@@ -273,6 +279,7 @@ class Detector:
                     alert.cluster,
                     alert.rule.tags,
                     ticket_key,
+                    joined,
                 )
             )
             if activity is Activity.CREATE:

@@ -18,7 +18,7 @@ from vedette.pipeline.document_attack import attacks
 from vedette.pipeline.document_evidence import evidences
 from vedette.pipeline.document_message import message
 from vedette.pipeline.document_subject import LIST_ITEMS_MAX, Subject, resources, subject_of
-from vedette.schema.alert import GENERATION_FACTOR, Activity, AlertDocument, AlertState
+from vedette.schema.alert import GENERATION_FACTOR, Activity, AlertDocument, AlertState, Contribution
 from vedette.schema.limits import TEXT_CHARS_MAX
 from vedette.schema.text import clip_text, clip_texts, whole_text
 
@@ -34,6 +34,8 @@ ANALYTIC_RULE: Final = 1
 PRODUCT: Final = {"name": "Vedette", "vendor_name": "Vedette", "version": version("vedette")}
 CLAUSES_MAX: Final = 64
 """Clauses of an explanation that a document carries; a rule has some ten, a generated one may have thousands."""
+SHARED_CLAUSES_MAX: Final = 16
+"""Clauses of each rule of a shared alert; those of the most severe one stand in `explanation` as well."""
 DESCRIPTION_CHARS_MAX: Final = 8 * TEXT_CHARS_MAX
 """A rule's description is written for people, and may be a page."""
 INT64_MAX: Final = (1 << 63) - 1
@@ -102,7 +104,12 @@ def _metadata(state: AlertState, generation: int) -> dict[str, Any]:
 
 def _correlation(state: AlertState) -> str:
     """Hash the dedup key: alerts on the same thing share it from one roll-up window to the next."""
-    key = (state.rule.rule_id, state.cluster, state.dedup_values)
+    values = state.dedup_values
+    key = (
+        (state.dedup_as, state.cluster, values, "shared")
+        if state.dedup_as
+        else (state.rule.rule_id, state.cluster, values)
+    )
     try:
         content = orjson.dumps(key)
     except orjson.JSONEncodeError:
@@ -113,7 +120,7 @@ def _correlation(state: AlertState) -> str:
 def _finding_info(state: AlertState, now_ns: int) -> dict[str, Any]:
     rule = state.rule
     title = clip_text(rule.title)
-    return {
+    info: dict[str, Any] = {
         "uid": state.alert_id,
         "title": title,
         "desc": clip_text(rule.description, DESCRIPTION_CHARS_MAX),
@@ -121,15 +128,31 @@ def _finding_info(state: AlertState, now_ns: int) -> dict[str, Any]:
         "modified_time": now_ns // _MS_NS,
         "first_seen_time": state.first_seen_ns // _MS_NS,
         "last_seen_time": state.last_seen_ns // _MS_NS,
-        "analytic": {"uid": clip_text(rule.rule_id), "name": title, "type": "Rule", "type_id": ANALYTIC_RULE},
+        "analytic": _analytic(rule),
         "attacks": attacks(clip_texts(rule.attack, LIST_ITEMS_MAX)),
         "data_sources": list(dict.fromkeys(sample.format for sample in state.evidence)),
+    }
+    others = [one.rule for one in state.contributions if one.rule.rule_id != rule.rule_id]
+    if others:
+        info["related_analytics"] = [_analytic(other) for other in others]
+        known = info["attacks"]
+        for other in others:
+            known += [found for found in attacks(clip_texts(other.attack, LIST_ITEMS_MAX)) if found not in known]
+    return info
+
+
+def _analytic(rule: RuleInfo) -> dict[str, Any]:
+    return {
+        "uid": clip_text(rule.rule_id),
+        "name": clip_text(rule.title),
+        "type": "Rule",
+        "type_id": ANALYTIC_RULE,
     }
 
 
 def _unmapped(state: AlertState, subject: Subject, generation: int, now_ns: int) -> dict[str, Any]:
     facts = subject.facts
-    return {
+    unmapped: dict[str, Any] = {
         "alert_id": state.alert_id,
         "generation": generation,
         "revision": state.revision,
@@ -149,6 +172,28 @@ def _unmapped(state: AlertState, subject: Subject, generation: int, now_ns: int)
         "explanation": [_clause(clause) for clause in state.clauses[:CLAUSES_MAX]],
         "incomplete": facts.incomplete,
         "cut": subject.cut,
+    }
+    if state.dedup_as:
+        unmapped["rules"] = [_contribution(one) for one in state.contributions]
+        unmapped["unlisted"] = state.unlisted
+    return unmapped
+
+
+def _contribution(one: Contribution) -> dict[str, Any]:
+    return {
+        "id": clip_text(one.rule.rule_id),
+        "title": clip_text(one.rule.title),
+        "level": one.rule.level.value,
+        "pack": clip_text(one.rule.pack),
+        "attack": clip_texts(one.rule.attack, LIST_ITEMS_MAX),
+        "controls": clip_texts(one.rule.controls, LIST_ITEMS_MAX),
+        "count": one.count,
+        "first_seen_ns": one.first_seen_ns,
+        "last_seen_ns": one.last_seen_ns,
+        "seq": one.seq,
+        "source": one.source,
+        "what": one.what,
+        "explanation": [_clause(clause) for clause in one.clauses[:SHARED_CLAUSES_MAX]],
     }
 
 
@@ -174,6 +219,7 @@ def _rule(rule: RuleInfo) -> dict[str, Any]:
         "references": clip_texts(rule.references, LIST_ITEMS_MAX),
         "falsepositives": clip_texts(rule.falsepositives, LIST_ITEMS_MAX),
         "dedup_by": clip_texts(rule.dedup_by, LIST_ITEMS_MAX),
+        "dedup_as": clip_text(rule.dedup_as),
     }
 
 

@@ -15,13 +15,20 @@ if TYPE_CHECKING:
 
 PART_CHARS_MAX: Final = 160
 """Characters of one value in the sentence: a Kubernetes name has up to 253, but a sentence is read at a glance."""
+ALSO_MAX: Final = 3
+"""Other rules that the sentence names."""
 _UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
 def message(state: AlertState, facts: Facts) -> str:
     """Tell the alert in one sentence, from its (bounded) facts."""
-    sentence = " ".join(_words(state, facts))
-    return safe_text(f"{safe_text(state.rule.title, PART_CHARS_MAX)}: {sentence}{_often(state)}")
+    where = f" in cluster {_short(state.cluster)}" if state.cluster else ""
+    return safe_text(f"{_short(state.rule.title)}: {sentence(facts)}{where}{_often(state)}{_also(state)}")
+
+
+def sentence(facts: Facts) -> str:
+    """Tell who did what, to what, from where: one safe line in bounds."""
+    return " ".join(_words(facts))
 
 
 def target_of(facts: Facts) -> str:
@@ -32,7 +39,7 @@ def target_of(facts: Facts) -> str:
     return path or facts.container or facts.container_id or facts.node
 
 
-def _words(state: AlertState, facts: Facts) -> Iterator[str]:
+def _words(facts: Facts) -> Iterator[str]:
     yield _short(facts.actor or facts.process or (facts.sources[-1] if facts.sources else "") or "somebody")
     if facts.actor_real:
         yield f"(really {_short(facts.actor_real)})"
@@ -53,14 +60,23 @@ def _words(state: AlertState, facts: Facts) -> Iterator[str]:
         )
     if facts.outcome != "unknown":
         yield f"({_short(facts.outcome)})"
-    if state.cluster:
-        yield f"in cluster {_short(state.cluster)}"
 
 
 def _often(state: AlertState) -> str:
     if state.count == 1:
         return ""
     return f", {state.count} times within {duration(state.last_seen_ns - state.first_seen_ns)}"
+
+
+def _also(state: AlertState) -> str:
+    """Name other rules that saw it."""
+    titles = dict.fromkeys(_short(one.rule.title) for one in state.contributions)
+    titles.pop(_short(state.rule.title), None)
+    if not titles:
+        return ""
+    named = list(titles)[:ALSO_MAX]
+    more = [f"{len(titles) - len(named)} more"] if len(titles) > len(named) else []
+    return f"; also {', '.join([*named, *more])}"
 
 
 def duration(span_ns: int) -> str:

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
-from vedette.schema.alert import Activity, AlertState, Evidence
+from vedette.pipeline.sharing import SharedFinding, contribute, contribution_of, shares
+from vedette.schema.alert import Activity, AlertState, Contribution, Evidence
 from vedette.schema.limits import EVIDENCE_BYTES_MAX, EVIDENCE_ITEMS_MAX
 from vedette.schema.operator import KeyedState
 from vedette.schema.settings import RollUpSettings, SourceLabels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from detectors.correlation.finding import Firing
     from vedette.schema.event import Event, Facts
@@ -43,6 +44,8 @@ class _Content(NamedTuple):
     facts: Facts
     clauses: tuple[Clause, ...]
     evidence: list[Evidence]
+    dedup_as: str = ""
+    contributions: Sequence[Contribution] = ()
 
 
 class RollUp:
@@ -99,6 +102,8 @@ class RollUp:
         """Take a match: it opens an alert, or joins one. Return the revisions that leave now."""
         rule, event = match.rule, match.event
         values = match.dedup_values()
+        if rule.dedup_as and shares(rule, values):
+            return self._share(_of_match(match, values), labels)
         key = orjson.dumps((rule.rule_id, labels.cluster, values)).decode()
         alert = self.state.get(key)
         arrival_ns, time_ns = event.record.arrival_ns, event.time_ns
@@ -116,7 +121,10 @@ class RollUp:
 
     def add_firing(self, firing: Firing, labels: SourceLabels) -> list[Emission]:
         """Take a window in which a correlation held; its keys are the dedup key. Otherwise as `add`."""
-        rule, values, events = firing.correlation.info, firing.group, firing.evidence()
+        rule, values = firing.correlation.info, firing.group
+        if shares(rule, values):
+            return self._share(_of_firing(firing), labels)
+        events = firing.evidence()
         key = orjson.dumps((rule.rule_id, labels.cluster, values)).decode()
         alert = self.state.get(key)
         first_ns, last_ns = firing.span()
@@ -129,9 +137,26 @@ class RollUp:
         alert.last_seen_ns = max(alert.last_seen_ns, last_ns)
         return self._join(key, alert, firing.arrival_ns)
 
-    def _join(self, key: str, alert: AlertState, arrival_ns: int) -> list[Emission]:
+    def _share(self, found: SharedFinding, labels: SourceLabels) -> list[Emission]:
+        """Take a finding of a rule that shares its alerts. One that raises the level is news at once."""
+        # Four parts: no rule's own key is like it, whatever the rule is called.
+        key = orjson.dumps((found.rule.dedup_as, labels.cluster, found.values, "shared")).decode()
+        alert = self.state.get(key)
+        if alert is None:
+            facts, clauses = found.facts(), found.clauses()
+            added = [contribution_of(found, facts, clauses)]
+            rule, samples = found.rule, found.evidence()
+            content = _Content(rule, found.values, found.seq, facts, clauses, samples, rule.dedup_as, added)
+            return self._open(key, content, labels, found.arrival_ns, found.first_ns, found.last_ns)
+        self.state.touch(key)
+        raised = contribute(alert, found)
+        alert.first_seen_ns = min(alert.first_seen_ns, found.first_ns)
+        alert.last_seen_ns = max(alert.last_seen_ns, found.last_ns)
+        return self._join(key, alert, found.arrival_ns, at_once=raised)
+
+    def _join(self, key: str, alert: AlertState, arrival_ns: int, *, at_once: bool = False) -> list[Emission]:
         alert.count += 1
-        if arrival_ns >= alert.next_ns:
+        if at_once or arrival_ns >= alert.next_ns:
             return [self._revise(alert, Activity.UPDATE, arrival_ns)]
         if not alert.pending:
             alert.pending = True
@@ -163,6 +188,8 @@ class RollUp:
             clauses=content.clauses,
             interval_ns=self.settings.revision_interval_ns,
             evidence=content.evidence,
+            dedup_as=content.dedup_as,
+            contributions=list(content.contributions),
         )
         emissions = self._make_room(arrival_ns)
         self.state.put(key, alert)
@@ -183,10 +210,11 @@ class RollUp:
     def _close(self, key: str, arrival_ns: int) -> list[Emission]:
         """Forget an alert; what joined since its last revision leaves in a final one."""
         alert = self.state.pop(key)
-        siblings = self._by_rule[alert.rule.rule_id]
+        owner = _owner(alert)
+        siblings = self._by_rule[owner]
         del siblings[key]
         if not siblings:
-            del self._by_rule[alert.rule.rule_id]
+            del self._by_rule[owner]
         left = [self._revise(alert, Activity.CLOSE, arrival_ns)] if alert.pending else []
         if self.on_close is not None:
             self.on_close(alert)
@@ -194,9 +222,10 @@ class RollUp:
 
     # --- bounds -----------------------------------------------------------------------------------------------------
     def _index(self, key: str, alert: AlertState) -> None:
-        siblings = self._by_rule.setdefault(alert.rule.rule_id, {})
+        owner = _owner(alert)
+        siblings = self._by_rule.setdefault(owner, {})
         siblings[key] = None
-        heapq.heappush(self._crowded, (-len(siblings), alert.rule.rule_id))
+        heapq.heappush(self._crowded, (-len(siblings), owner))
         if len(self._crowded) > 2 * len(self.state) + 1024:
             self._crowded = [(-len(keys), rule_id) for rule_id, keys in self._by_rule.items()]
             heapq.heapify(self._crowded)
@@ -219,6 +248,42 @@ class RollUp:
             heapq.heappop(self._crowded)
             if actual:
                 heapq.heappush(self._crowded, (actual, rule_id))
+
+
+def _owner(alert: AlertState) -> str:
+    """Whose alerts these are, as room is shared by: the rule's, or those of all rules that share them."""
+    return f"shared:{alert.dedup_as}" if alert.dedup_as else alert.rule.rule_id
+
+
+def _of_match(match: Match, values: tuple[str, ...]) -> SharedFinding:
+    event = match.event
+    record, time_ns = event.record, event.time_ns
+    return SharedFinding(
+        match.rule,
+        values,
+        record.seq,
+        record.run.source,
+        record.arrival_ns,
+        time_ns,
+        time_ns,
+        lambda: event.facts,
+        match.explain,
+        lambda: [evidence_of(event)],
+    )
+
+
+def _of_firing(firing: Firing) -> SharedFinding:
+    return SharedFinding(
+        firing.correlation.info,
+        firing.group,
+        firing.seq,
+        firing.source,
+        firing.arrival_ns,
+        *firing.span(),
+        firing.facts,
+        firing.clauses,
+        firing.evidence,
+    )
 
 
 def evidence_of(event: Event) -> Evidence:

@@ -1,8 +1,9 @@
-"""What a delivery passes on: a filter over facts that never change between the revisions of an alert.
+"""What a delivery passes on: a filter over facts that do not change between the revisions of an alert, or only grow.
 
 Operators change filters, but once a revision of an alert went to a sink, all later ones go. So the journal keeps the
-filters that a delivery ever had, and an alert is decided by the one that held when it was opened: each of its revisions
-alike, before and after a restart.
+filters that a delivery ever had, and an alert is decided by the one that held when it was opened: before and after a
+restart. An alert that several rules share passes if it would with one of them alone; its level rises and its rules
+become more, so what passed once passes from then on.
 """
 
 from __future__ import annotations
@@ -54,14 +55,16 @@ class Filter(msgspec.Struct, frozen=True, omit_defaults=True):
     exclude: Selection = Selection()
 
     def wants_alert(self, revision: AlertRevision) -> bool:
-        """Whether an alert passes."""
-        facts = {
-            "sources": (revision.source,),
-            "clusters": (revision.cluster,),
-            "rules": (revision.rule_id,),
-            "tags": revision.tags,
-        }
-        return Level(revision.level).rank >= self.min_level.rank and self._passes(facts)
+        """Whether an alert passes: it has the level, and one of its rules the rest."""
+        if Level(revision.level).rank < self.min_level.rank:
+            return False
+        clusters = (revision.cluster,)
+        return any(
+            self._passes(
+                {"sources": (origin.source,), "clusters": clusters, "rules": (origin.rule_id,), "tags": origin.tags}
+            )
+            for origin in revision.origins
+        )
 
     def wants_event(self, source: str, cluster: str, format_name: str) -> bool:
         """Whether the records of a source in a format pass."""
@@ -89,5 +92,5 @@ class Routes:
         return self._filters[max(0, bisect_right(self._since_ns, arrival_ns) - 1)]
 
     def want(self, revision: AlertRevision) -> bool:
-        """Whether an alert passes; the same for all of its revisions."""
+        """Whether an alert passes; if a revision of it did, all later ones do."""
         return self.at(revision.opened_ns).wants_alert(revision)

@@ -31,11 +31,29 @@ class Evidence(msgspec.Struct, omit_defaults=True):
     """Whether `raw` is only the beginning."""
 
 
+class Contribution(msgspec.Struct):
+    """What one rule adds to an alert that several share. Times are event times, ns since the epoch.
+
+    `seq`, `source` and `clauses` are those of the rule's first finding, and `what` tells it in a sentence that is safe
+    to show. `count`: its findings.
+    """
+
+    rule: RuleInfo
+    seq: int
+    source: str
+    what: str
+    clauses: tuple[Clause, ...]
+    first_seen_ns: int
+    last_seen_ns: int
+    count: int = 1
+
+
 class AlertState(msgspec.Struct):
     """An alert while findings can join it: findings with one dedup key, from its opening until `closes_ns`.
 
     All times are ns since the epoch. `opened_ns`, `closes_ns`, `next_ns` are arrival times; `first_seen_ns` and
-    `last_seen_ns` are event times. `seq` is the opening record's. Facts and clauses are those of the opening finding.
+    `last_seen_ns` are event times. `seq` is the opening record's. Facts and clauses are those of the first finding of
+    `rule`, the first sample is its event: of a shared alert the most severe rule so far, the first one among equals.
     """
 
     alert_id: str
@@ -59,6 +77,12 @@ class AlertState(msgspec.Struct):
     """The next revision leaves at this arrival time at the earliest."""
     interval_ns: int = 0
     evidence: list[Evidence] = []
+    dedup_as: str = ""
+    """What stands for the rule in the dedup key, so that several share the alert; "" for the rule itself."""
+    contributions: list[Contribution] = []
+    """Of a shared alert: the rules, in the order of their first findings. It only grows."""
+    unlisted: int = 0
+    """Findings of rules for which there was no room among the contributions."""
 
 
 class Activity(IntEnum):
@@ -69,13 +93,22 @@ class Activity(IntEnum):
     CLOSE = 3
 
 
+class Origin(NamedTuple):
+    """What deliveries may ask of a rule that contributed to an alert."""
+
+    rule_id: str
+    source: str
+    tags: tuple[str, ...]
+
+
 class AlertRevision(NamedTuple):
     """One state of an alert that left detection.
 
     `document` is the OCSF Detection Finding as JSON bytes. `opened_ns` is the arrival of the opening record. Of two
-    revisions of one alert the one with the greater `version` holds. All that deliveries are routed by is frozen in
-    revision 1: `opened_ns`, `level`, `rule_id`, `source` (the configured name of the opening record's source),
-    `cluster`, `tags` (the rule's) and `ticket_key`, which is opaque: what shares it belongs into one ticket.
+    revisions of one alert the one with the greater `version` holds. What deliveries are routed by is frozen in revision
+    1: `opened_ns`, `level`, `rule_id`, `source` (the configured name of the opening record's source), `cluster`, `tags`
+    (the rule's) and `ticket_key`, which is opaque: what shares it belongs into one ticket. Of an alert that several
+    rules share, `level` may rise from one revision to the next, and the set of its `origins` grow.
     """
 
     alert_id: str
@@ -89,6 +122,13 @@ class AlertRevision(NamedTuple):
     cluster: str = ""
     tags: tuple[str, ...] = ()
     ticket_key: str = ""
+    joined: tuple[Origin, ...] = ()
+    """The other rules of a shared alert; the most severe one stands in the fields above."""
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """All rules that contributed, the most severe one first."""
+        return (Origin(self.rule_id, self.source, self.tags), *self.joined)
 
     @property
     def version(self) -> int:

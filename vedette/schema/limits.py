@@ -91,6 +91,10 @@ OPEN_ALERTS_MAX: Final = 50_000
 """Alerts that can roll up at the same time; beyond it the rule with the most open alerts closes its oldest."""
 EVIDENCE_ITEMS_MAX: Final = 5
 """Sample events that an alert carries."""
+SHARED_EVIDENCE_ITEMS_MAX: Final = 2 * EVIDENCE_ITEMS_MAX
+"""Sample events of an alert that several rules share, so that more of them than the first have one."""
+CONTRIBUTIONS_MAX: Final = 16
+"""Rules that a shared alert names, beside those that raise its level: Falco's rule names are input."""
 EVIDENCE_BYTES_MAX: Final = 16 * KIB
 """Raw bytes of one sample event; the whole stands in the intake archive under its sequence number."""
 TEXT_CHARS_MAX: Final = 1024

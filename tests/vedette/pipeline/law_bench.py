@@ -43,6 +43,21 @@ detection: {selection: {objectRef.resource: secrets, verb: [get, list]}, conditi
 level: low
 vedette: {dedup_by: ['@event']}
 ---
+title: Pod touched
+id: pod-touched
+logsource: {product: kubernetes, service: audit}
+detection: {selection: {objectRef.resource: pods}, condition: selection}
+level: low
+vedette: {dedup_as: pod, dedup_by: [objectRef.namespace, objectRef.name]}
+---
+title: Exec by bob
+id: bobs-exec
+logsource: {product: kubernetes, service: audit}
+detection: {selection: {objectRef.subresource: exec, user.username: bob}, condition: selection}
+level: high
+tags: [attack.t1609]
+vedette: {dedup_as: pod, dedup_by: [objectRef.namespace, objectRef.name]}
+---
 title: Many execs
 id: many-execs
 correlation:

@@ -49,6 +49,7 @@ def test_the_law_sees_alerts_of_every_kind(bench: ModuleType) -> None:
         assert activity in text
     for rule_id in bench.CORRELATIONS:
         assert b'"rule":{"id":"%s"' % rule_id.encode() in text
+    assert any(piece.count(b'"what":') == 2 for piece in pieces), "an alert that two rules share"
     for reason in (b"late", b"evicted"):
         assert b"'correlation_left_out', '%s'" % reason in text
 

@@ -56,7 +56,7 @@ class SqliteCoreLog(SqliteCoreReader):
                 "UPDATE state SET seq = ?, arrival_ns = ?, digest = ?", (commit.seq, commit.arrival_ns, commit.digest)
             )
             run.executemany(
-                f"INSERT INTO alert(logged_ns, {REVISION_COLUMNS}) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                f"INSERT INTO alert(logged_ns, {REVISION_COLUMNS}) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [(commit.arrival_ns, *revision_row(alert)) for alert in commit.alerts],
             )
             run.executemany(
@@ -137,7 +137,7 @@ class SqliteCoreLog(SqliteCoreReader):
             )
             run.executemany(
                 f"INSERT INTO dead_delivery(delivery, log, position, reason, {REVISION_COLUMNS})"
-                " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
                     (dead.delivery, dead.log, dead.position, dead.reason, *revision_row(dead.revision))
                     for dead in commit.dead_letters

@@ -16,7 +16,7 @@ from vedette.journal.protocol import (
     Tallies,
 )
 from vedette.journal.sqlite.connection import Storage, open_reader, translated
-from vedette.schema.alert import AlertRevision
+from vedette.schema.alert import AlertRevision, Origin
 from vedette.schema.operator import Saved
 
 if TYPE_CHECKING:
@@ -29,8 +29,9 @@ LETTER_COLUMNS: Final = (
     "seq, arrival_ns, source, format, origin, record, stage, reason, detail, payload, context, replayed_ns"
 )
 REVISION_COLUMNS: Final = (
-    "alert_id, generation, revision, opened_ns, level, rule_id, document, source, cluster, tags, ticket_key"
+    "alert_id, generation, revision, opened_ns, level, rule_id, document, source, cluster, tags, ticket_key, joined"
 )
+_NONE: Final = "[]"
 
 
 class SqliteCoreReader:
@@ -168,9 +169,13 @@ class SqliteCoreReader:
 
 def revision_row(revision: AlertRevision) -> tuple[Any, ...]:
     """The values of `REVISION_COLUMNS`."""
-    return (*revision[:9], json.dumps(revision.tags), revision.ticket_key)
+    joined = json.dumps(revision.joined) if revision.joined else _NONE
+    return (*revision[:9], json.dumps(revision.tags), revision.ticket_key, joined)
 
 
 def _revision(*row: Any) -> AlertRevision:
-    *same, tags, key = row
-    return AlertRevision._make((*same, tuple(json.loads(tags)), key))
+    *same, tags, key, joined = row
+    origins = (
+        () if joined == _NONE else tuple(Origin(rule, source, tuple(its)) for rule, source, its in json.loads(joined))
+    )
+    return AlertRevision._make((*same, tuple(json.loads(tags)), key, origins))

@@ -30,7 +30,8 @@ CREATE TABLE IF NOT EXISTS alert(
     source TEXT NOT NULL DEFAULT '',
     cluster TEXT NOT NULL DEFAULT '',
     tags TEXT NOT NULL DEFAULT '[]', -- JSON
-    ticket_key TEXT NOT NULL DEFAULT ''
+    ticket_key TEXT NOT NULL DEFAULT '',
+    joined TEXT NOT NULL DEFAULT '[]' -- JSON: the other rules of a shared alert
 );
 CREATE TABLE IF NOT EXISTS dead_letter(
     id INTEGER PRIMARY KEY,
@@ -61,7 +62,8 @@ CREATE TABLE IF NOT EXISTS dead_delivery(
     log TEXT NOT NULL DEFAULT 'alerts', opened_ns INTEGER NOT NULL DEFAULT 0,
     level TEXT NOT NULL DEFAULT '', rule_id TEXT NOT NULL DEFAULT '', source TEXT NOT NULL DEFAULT '',
     cluster TEXT NOT NULL DEFAULT '', tags TEXT NOT NULL DEFAULT '[]', ticket_key TEXT NOT NULL DEFAULT '',
-    queued INTEGER NOT NULL DEFAULT 0 -- 1: to be delivered again
+    queued INTEGER NOT NULL DEFAULT 0, -- 1: to be delivered again
+    joined TEXT NOT NULL DEFAULT '[]'
 );
 CREATE TABLE IF NOT EXISTS note(
     delivery TEXT, key TEXT, value BLOB NOT NULL, written_ns INTEGER NOT NULL, PRIMARY KEY(delivery, key)

@@ -1,8 +1,8 @@
-"""Three alerts as detection leaves them: from an audit log, from Falco, from flow logs."""
+"""Alerts as detection leaves them: from an audit log, from Falco, from flow logs, and one of several rules."""
 
 import pytest
 
-from vedette.schema.alert import AlertState, Evidence
+from vedette.schema.alert import AlertState, Contribution, Evidence
 from vedette.schema.event import Facts
 from vedette.schema.finding import Clause
 from vedette.schema.level import Level
@@ -165,7 +165,68 @@ def flow() -> AlertState:
     )
 
 
-STATES = {state.__name__: state for state in (audit, falco, flow)}
+def shared() -> AlertState:
+    """One shell in a pod, which the API server saw first and Falco saw better."""
+    shell = RuleInfo(
+        rule_id="falco:Terminal shell in container",
+        title="Terminal shell in container",
+        level=Level.HIGH,
+        attack=("TA0002", "T1059.004"),
+        tags=("container", "T1059"),
+        dedup_by=("k8s.ns.name", "k8s.pod.name"),
+        dedup_as="shell-in-a-pod",
+    )
+    access = RuleInfo(
+        rule_id="6bba3550-0274-46d4-a3ff-c067e80c40d3",
+        title="Exec Into A Pod",
+        level=Level.LOW,
+        attack=("TA0002", "T1609"),
+        controls=("SP 800-53 AU-12",),
+        dedup_by=("objectRef.namespace", "objectRef.name"),
+        dedup_as="shell-in-a-pod",
+        pack="starter",
+    )
+    spawned = Clause("rule", "rule", "reported by the sensor", "rule", "Terminal shell in container")
+    asked = Clause("selection", "objectRef.subresource", 'equals "exec"', "objectRef.subresource", "exec")
+    return AlertState(
+        alert_id="55555555555555556666666666666666",
+        rule=shell,
+        dedup_values=("shop", "cart-0"),
+        cluster="prod-eu",
+        labels={},
+        seq=50,
+        opened_ns=NOON_NS,
+        closes_ns=NOON_NS + 3600 * SECOND_NS,
+        first_seen_ns=NOON_NS - SECOND_NS,
+        last_seen_ns=NOON_NS + SECOND_NS,
+        facts=Facts(actor="root", namespace="shop", pod="cart-0", process="bash", command="bash -i"),
+        clauses=(spawned,),
+        count=4,
+        revision=2,
+        evidence=[
+            Evidence(51, NOON_NS, NOON_NS, "falco", "falco", "ef" * 16, raw='{"rule":"Terminal shell in container"}'),
+            Evidence(50, NOON_NS - SECOND_NS, NOON_NS, "audit", "kube_audit", "01" * 16, ("6b1f",), raw="{}"),
+        ],
+        dedup_as="shell-in-a-pod",
+        contributions=[
+            Contribution(
+                access,
+                50,
+                "audit",
+                "mara did create on pods/exec shop/cart-0 (allow)",
+                (asked,),
+                NOON_NS - SECOND_NS,
+                NOON_NS - SECOND_NS,
+            ),
+            Contribution(
+                shell, 51, "falco", 'root on shop/cart-0 running "bash -i"', (spawned,), NOON_NS, NOON_NS + SECOND_NS, 2
+            ),
+        ],
+        unlisted=1,
+    )
+
+
+STATES = {state.__name__: state for state in (audit, falco, flow, shared)}
 
 
 @pytest.fixture(params=sorted(STATES))
