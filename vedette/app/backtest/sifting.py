@@ -1,0 +1,157 @@
+"""Sifting the archive with all cores: each process sifts every n-th range, and hands on what is left, in order.
+
+A process that is ahead waits until its result is taken, so what is held is bounded by the number of processes. They end
+with this one, however it ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import multiprocessing
+import signal
+import sys
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from collector.decoders import DECODERS
+from detectors.engine import Engine
+from vedette.app.backtest.archive import Range
+from vedette.journal.sqlite import SqliteIntakeReader
+from vedette.pipeline.backtest.sieve import Sieve, Sifted
+from vedette.schema.errors import PermanentError, TransientError
+from vedette.schema.limits import MIB, RECURSION_LIMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Sequence
+    from multiprocessing.connection import Connection
+    from multiprocessing.context import SpawnProcess
+    from pathlib import Path
+
+    from detectors.rule import Rule
+
+_PART_BYTES_MAX: Final = 4 * MIB
+"""Payload that is handed on in one piece, about."""
+_END_S: Final = 5.0
+"""How long a process may take to end after it was told to."""
+
+
+class Job(NamedTuple):
+    """What is to be sifted: ranges of the log in a folder, with rules, of one source or (None) of all."""
+
+    intake: Path
+    rules: Sequence[Rule]
+    source: str | None
+    ranges: Sequence[Range]
+
+
+class Part(NamedTuple):
+    """What is left of a piece of a range: of so many records, the last of which arrived at a time, ns."""
+
+    chunks: list[Sifted]
+    records: int
+    arrival_ns: int
+    ends_range: bool
+
+
+def sift(job: Job, processes: int) -> Generator[Part]:
+    """Yield what is left of the ranges, in order. 1 process is this one.
+
+    Raises:
+        TransientError: the log can't be read now. PermanentError: it is damaged.
+    """
+    if processes <= 1:
+        yield from _parts(job)
+        return
+    with _workers(job, processes) as connections:
+        for number in range(len(job.ranges)):
+            yield from _received(connections[number % processes])
+
+
+def _parts(job: Job) -> Iterator[Part]:
+    sieve = Sieve(Engine(job.rules, DECODERS), DECODERS, job.source)
+    with contextlib.closing(SqliteIntakeReader(job.intake)) as reader:
+        for each in job.ranges:
+            yield from _parts_of(each, reader, sieve)
+
+
+def _parts_of(wanted: Range, reader: SqliteIntakeReader, sieve: Sieve) -> Iterator[Part]:
+    """Sift a range. What was retired meanwhile is not among the records."""
+    chunks: list[Sifted] = []
+    after_seq, arrival_ns, records, size_bytes = wanted.after_seq, wanted.arrival_ns, 0, 0
+    while after_seq < wanted.last_seq:
+        found = reader.read(after_seq, items_max=wanted.last_seq - after_seq, bytes_max=_PART_BYTES_MAX)
+        for chunk in found:
+            if chunk.seq > wanted.last_seq:
+                break
+            chunks.append(sieve.sift(chunk))
+            records += len(chunk.items)
+            arrival_ns = chunk.arrival_ns
+            size_bytes += sum(len(record.payload) for record in chunks[-1].records)
+        if not found or found[-1].last_seq >= wanted.last_seq:
+            break
+        after_seq = found[-1].last_seq
+        if size_bytes >= _PART_BYTES_MAX:
+            yield Part(chunks, records, arrival_ns, ends_range=False)
+            chunks, records, size_bytes = [], 0, 0
+    yield Part(chunks, records, arrival_ns, ends_range=True)
+
+
+# --- processes --------------------------------------------------------------------------------------------------------
+@contextlib.contextmanager
+def _workers(job: Job, processes: int) -> Generator[list[Connection]]:
+    """Start processes, each with its share of the ranges; they are gone when this is left."""
+    spawned = multiprocessing.get_context("spawn")
+    connections: list[Connection] = []
+    workers: list[SpawnProcess] = []
+    try:
+        with _ctrl_c_ignored():  # by the processes, that is, from their first moment on
+            for number in range(processes):
+                ours, theirs = spawned.Pipe(duplex=False)
+                connections.append(ours)
+                share = job._replace(ranges=job.ranges[number::processes])
+                workers.append(spawned.Process(target=_work, args=(share, theirs), daemon=True))
+                workers[-1].start()
+                theirs.close()
+        yield connections
+    finally:
+        for connection in connections:
+            connection.close()
+        for worker in workers:
+            worker.terminate()
+            worker.join(_END_S)
+
+
+@contextlib.contextmanager
+def _ctrl_c_ignored() -> Generator[None]:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _work(share: Job, results: Connection) -> None:
+    """Sift a share of the ranges; the other end sees an error as it is."""
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION_LIMIT))
+    gc.disable()  # decoding makes no cycles
+    with contextlib.suppress(BrokenPipeError):  # the other end is gone: nobody wants the rest
+        try:
+            for part in _parts(share):
+                results.send(part)
+        except (TransientError, PermanentError) as error:
+            results.send(error)
+
+
+def _received(connection: Connection) -> Iterator[Part]:
+    while True:
+        try:
+            received: Part | TransientError | PermanentError = connection.recv()
+        except EOFError:
+            raise TransientError(
+                "a process of the back-test was ended by something else, perhaps for want of memory"
+            ) from None
+        if not isinstance(received, Part):
+            raise received
+        yield received
+        if received.ends_range:
+            return

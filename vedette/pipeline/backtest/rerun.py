@@ -1,0 +1,162 @@
+"""Detection again, over what a sieve left of the log: the agent's own detector, with rules of the log or with others.
+
+Control records are obeyed as they were then, but for those that put rules in force where other rules were given.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
+
+from vedette.pipeline.control_record import OP_RULES, ControlRecord, decode_control
+from vedette.pipeline.detector import Detector
+from vedette.pipeline.effects import Effects
+from vedette.schema.record import CONTROL_FORMAT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from detectors.engine import Engine
+    from vedette.pipeline.backtest.sieve import Sifted
+    from vedette.schema.alert import AlertState
+    from vedette.schema.event import Decoder
+    from vedette.schema.level import Level
+    from vedette.schema.operator import Saved
+    from vedette.schema.record import Record
+
+_GIVEN: Final = "given"
+"""Names the rules that were given, where the detector wants a hash."""
+
+
+class BacktestAlert(NamedTuple):
+    """An alert as it stood when it closed, or when the log ended. Times in ns; its strings may be hostile.
+
+    `entity` are the values of the dedup key; `event_uid` and `event_ids` name the opening event.
+    """
+
+    alert_id: str
+    rule_id: str
+    title: str
+    level: Level
+    cluster: str
+    entity: tuple[str, ...]
+    findings: int
+    seq: int
+    opened_ns: int
+    closes_ns: int
+    first_seen_ns: int
+    last_seen_ns: int
+    source: str
+    event_uid: str
+    event_ids: tuple[str, ...]
+    shared_as: str = ""
+    """What stands for the rule in the dedup key, where that is not the rule itself."""
+
+
+class Begin(NamedTuple):
+    """What a rerun begins with: the rules (hash) and settings (hash, "" for none) in force, and state by operator."""
+
+    rules: str = ""
+    settings: str = ""
+    state: Mapping[str, Sequence[Saved]] = {}
+
+
+class RuleSet(NamedTuple):
+    """Rules to try: those that were given, or (None) those of the log, of which `of_log` has each set by its hash."""
+
+    given: Engine | None
+    of_log: Mapping[str, Engine] = {}
+
+    @property
+    def engines(self) -> list[Engine]:
+        """All sets of rules that come into it."""
+        return list(self.of_log.values()) if self.given is None else [self.given]
+
+
+class Rerun:
+    """One rule set over the log. Alerts are handed to `take`, each once, as they close."""
+
+    def __init__(
+        self,
+        rules: RuleSet,
+        begin: Begin,
+        decoders: Mapping[str, Decoder],
+        blob: Callable[[str], bytes | None],
+        take: Callable[[BacktestAlert], None],
+    ) -> None:
+        """Begin with a state; `blob` returns settings by their hash."""
+        self._rules = rules
+        self._take = take
+        self._detector = Detector(decoders, blob)
+        self._effects = Effects(b"", 1, rebuilding=True)
+        self._begin(begin)
+        self._detector.rollup.on_close = lambda alert: take(_summary(alert))
+        self.unusable = 0
+        """Records that could not be used."""
+
+    def _begin(self, begin: Begin) -> None:
+        detector, given = self._detector, self._rules.given
+        for operator in detector.operators:
+            operator.state.restore(begin.state.get(operator.name, ()))
+        detector.control.change(rules=begin.rules if given is None else _GIVEN, settings=begin.settings)
+        if given is not None:
+            detector.adopt(_GIVEN, given)
+        elif begin.rules:
+            detector.adopt(begin.rules, self._rules.of_log[begin.rules])
+        detector.restored()
+
+    def feed(self, chunks: Iterable[Sifted]) -> None:
+        """Detect on what is left of the next chunks of the log."""
+        for chunk in chunks:
+            self._detector.begin(chunk.head, self._effects)
+            if chunk.records:
+                records = chunk.records if not chunk.head.runs else self._obeyed(chunk.records)
+                self._detector.feed(records, self._effects)
+        self.unusable += len(self._effects.take(0, 0).dead_letters)
+
+    def finish(self) -> None:
+        """Hand the alerts that are open out, as they stand."""
+        state = self._detector.rollup.state
+        for key in state:
+            alert = state.get(key)
+            assert alert is not None, "iterated keys exist"
+            self._take(_summary(alert))
+
+    def _obeyed(self, records: Iterable[Record]) -> Iterator[Record]:
+        for record in records:
+            control = _control(record) if record.run.format == CONTROL_FORMAT else None
+            if control is not None and control.op == OP_RULES:
+                if self._rules.given is not None:
+                    continue
+                self._detector.adopt(control.hash, self._rules.of_log[control.hash])
+            yield record
+
+
+def _control(record: Record) -> ControlRecord | None:
+    try:
+        return decode_control(record.payload)
+    except msgspec.MsgspecError:  # the detector refuses it
+        return None
+
+
+def _summary(alert: AlertState) -> BacktestAlert:
+    rule, sample = alert.rule, alert.evidence[0]
+    return BacktestAlert(
+        alert.alert_id,
+        rule.rule_id,
+        rule.title,
+        rule.level,
+        alert.cluster,
+        alert.dedup_values,
+        alert.count,
+        alert.seq,
+        alert.opened_ns,
+        alert.closes_ns,
+        alert.first_seen_ns,
+        alert.last_seen_ns,
+        sample.source,
+        sample.uid,
+        sample.event_ids,
+        rule.dedup_as,
+    )
