@@ -31,6 +31,7 @@ app = App(
     help="List the rules that detection uses, and check rules.",
     help_epilogue="`vedette rules list --help` shows examples.",
 )
+app.command("vedette.app.commands.rules_backtest:app", name="backtest", help="Try rules on what was received.")
 
 
 @app.command(
