@@ -18,20 +18,23 @@ from vedette.schema.errors import ConfigError, RuleError
 FILE_BYTES_MAX: Final = 16 * 1024 * 1024
 """A larger file is not read at all; rules have their own, lower bound in characters."""
 _SUFFIXES: Final = (".yml", ".yaml")
+_TESTS_SUFFIXES: Final = tuple(f".tests{suffix}" for suffix in _SUFFIXES)
 
 
-def shipped_pack_texts() -> list[RuleText]:
-    """Return the texts of all shipped packs, in order of pack and file."""
+def shipped_pack_texts(*, tests: bool = False) -> list[RuleText]:
+    """Return the texts of all shipped packs, in order of pack and file; `tests`: their files of tests instead."""
     packs = sorted((entry for entry in files(__name__).iterdir() if entry.is_dir()), key=lambda entry: entry.name)
     return [
         RuleText(f"{pack.name}/{file.name}", file.read_text(encoding="utf-8"), pack.name)
         for pack in packs
-        for file in _rule_files(pack)
+        for file in _rule_files(pack, tests=tests)
     ]
 
 
 def read_rule_files(paths: Iterable[Path | str]) -> list[RuleText]:
     """Return the texts of rule files and, in order of their names, of those in folders and their folders.
+
+    Files of tests (`*.tests.yml`) in folders are none.
 
     Raises:
         ConfigError: a path is not there or can't be read.
@@ -40,17 +43,49 @@ def read_rule_files(paths: Iterable[Path | str]) -> list[RuleText]:
     return [_read(file) for path in map(Path, paths) for file in _files(path)]
 
 
-def _rule_files(pack: Traversable) -> list[Traversable]:
-    return sorted((file for file in pack.iterdir() if file.name.endswith(_SUFFIXES)), key=lambda file: file.name)
+def read_test_files(paths: Iterable[Path | str]) -> list[RuleText]:
+    """Return the texts of files of tests, of those in folders, and of those beside rule files.
+
+    `exec.tests.yml` is beside `exec.yml`.
+
+    Raises:
+        ConfigError, RuleError: as `read_rule_files`.
+    """
+    found = {file: None for path in map(Path, paths) for file in _test_files(path)}
+    return [_read(file) for file in found]
+
+
+def is_test_file(name: str) -> bool:
+    """Say by its name whether a file has tests of rules, and no rules."""
+    return name.endswith(_TESTS_SUFFIXES)
+
+
+def _rule_files(pack: Traversable, *, tests: bool) -> list[Traversable]:
+    found = (file for file in pack.iterdir() if file.name.endswith(_SUFFIXES) and is_test_file(file.name) is tests)
+    return sorted(found, key=lambda file: file.name)
 
 
 def _files(path: Path) -> Iterator[Path]:
     if not path.exists():
         raise ConfigError(f"{path}: no such rule file or folder")
     if path.is_dir():
-        yield from sorted(file for file in path.rglob("*") if file.suffix in _SUFFIXES and file.is_file())
+        yield from (file for file in _in_folder(path) if not is_test_file(file.name))
     else:
         yield path
+
+
+def _test_files(path: Path) -> Iterator[Path]:
+    if path.is_dir():
+        yield from (file for file in _in_folder(path) if is_test_file(file.name))
+    elif is_test_file(path.name):
+        yield path
+    else:
+        beside = (path.with_name(path.stem + suffix) for suffix in _TESTS_SUFFIXES)
+        yield from (file for file in beside if file.is_file())
+
+
+def _in_folder(path: Path) -> list[Path]:
+    return sorted(file for file in path.rglob("*") if file.suffix in _SUFFIXES and file.is_file())
 
 
 def _read(path: Path) -> RuleText:

@@ -1,7 +1,8 @@
 """Mutants of rules: would the tests of a rule notice if one of its clauses were another?
 
-A mutant is a rule with one change; tests kill it if one of them comes out otherwise. A clause is an atom, or a list of
-values that one field is offered. Changed is each clause, and each And, Or and Not of several clauses below the top.
+A mutant is a rule with one change; tests kill it if one of them comes out otherwise. A clause is what one item of a
+detection asks, with all its values and whatever modifiers and pipelines made of them. Changed is each clause, and each
+And, Or and Not of several clauses below the top.
 
 - `negated`: the part says the opposite. It survives where no test depends on the part at all.
 - `left out`: the part is not asked, or of Or not offered. It survives where no test tells the rule from one without the
@@ -14,6 +15,7 @@ are left alone: the tests of a rule know nothing of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import groupby
 from typing import Any, Final, NamedTuple, TypeVar
 
 from msgspec.structs import replace
@@ -21,7 +23,6 @@ from msgspec.structs import replace
 from detectors.correlation.definition import Bound, Comparison, Correlation, with_hash
 from detectors.explain import describe
 from detectors.predicate import And, Atom, Not, Or, Predicate, any_of, atoms
-from detectors.testing.trace import grouped
 
 NEGATED: Final = "negated"
 LEFT_OUT: Final = "left out"
@@ -76,7 +77,7 @@ def _below(predicate: Predicate, put: Callable[[Predicate], Predicate]) -> Itera
         return
     assert isinstance(predicate, And | Or), "an atom is a clause"
     kind = type(predicate)
-    parts = [any_of(group) for group in grouped(predicate.parts)] if kind is Or else list(predicate.parts)
+    parts = _clauses(predicate.parts) if kind is Or else list(predicate.parts)
     for at, part in enumerate(parts):
         yield from _sites(part, _replacing(kind, parts, at, put))
 
@@ -90,16 +91,29 @@ def _replacing(kind: type[And | Or], parts: list[Predicate], at: int, put: Calla
 
 
 def _is_clause(part: Predicate) -> bool:
-    return isinstance(part, Atom) or (isinstance(part, Or) and len(grouped(part.parts)) == 1)
+    return len({atom.where for atom in atoms(part)}) <= 1
+
+
+def _clauses(parts: tuple[Predicate, ...]) -> list[Predicate]:
+    """Return the parts of an Or, neighbours that are of one clause together."""
+    found: list[Predicate] = []
+    for place, group in groupby(parts, key=lambda part: tuple({atom.where for atom in atoms(part)})):
+        members = list(group)
+        found.extend([any_of(members)] if len(place) == 1 else members)
+    return found
 
 
 def _told(part: Predicate) -> str:
     if isinstance(part, Not):
         return f"not ({_told(part.part)})"
-    if _is_clause(part):
-        found = list(atoms(part))
-        return f"{found[0].field or 'any value'} {describe(found)}"
-    return f"{'all' if isinstance(part, And) else 'one'} of {sum(1 for _ in atoms(part))} tests"
+    found = list(atoms(part))
+    if not _is_clause(part):
+        return f"{'all' if isinstance(part, And) else 'one'} of {len(found)} tests"
+    alike = [
+        atom for atom in found if (atom.field, atom.op, atom.cased) == (found[0].field, found[0].op, found[0].cased)
+    ]
+    more = f" and {len(found) - len(alike)} more" if len(alike) < len(found) else ""
+    return f"{found[0].field or 'any value'} {describe(alike)}{more}"
 
 
 def correlation_mutants(correlation: Correlation) -> Iterator[tuple[Change, Correlation]]:

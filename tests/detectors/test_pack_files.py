@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from detectors.packs import FILE_BYTES_MAX, read_rule_files, shipped_pack_texts
+from detectors.packs import FILE_BYTES_MAX, read_rule_files, read_test_files, shipped_pack_texts
 from vedette.schema.errors import ConfigError, RuleError
 
 
@@ -17,6 +17,16 @@ def test_files_are_read_in_order_of_their_names(tmp_path: Path) -> None:
     texts = read_rule_files([tmp_path, tmp_path / "b.yml"])
     assert [text.text for text in texts] == ["title: a.yaml", "title: b.yml", "title: sub/c.yml", "title: b.yml"]
     assert texts[0].path == texts[0].pack == str(tmp_path / "a.yaml")
+
+
+def test_files_of_tests_are_told_by_their_names(tmp_path: Path) -> None:
+    for name in ("a.yml", "a.tests.yml", "b.yaml", "sub/b.tests.yaml", "tests.yml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    assert [text.text for text in read_rule_files([tmp_path])] == ["a.yml", "b.yaml", "tests.yml"]
+    assert [text.text for text in read_test_files([tmp_path])] == ["a.tests.yml", "sub/b.tests.yaml"]
+    beside = [tmp_path / "a.yml", tmp_path / "a.tests.yml", tmp_path / "b.yaml"]
+    assert [text.text for text in read_test_files(beside)] == ["a.tests.yml"]
 
 
 @pytest.mark.parametrize(
@@ -34,5 +44,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, content: bytes | None, exp
 
 def test_shipped_packs_bear_no_machine_path() -> None:
     texts = shipped_pack_texts()
-    assert [text.path for text in texts] == sorted(text.path for text in texts)
+    assert [text.path for text in texts] == [
+        text.path for text in sorted(texts, key=lambda text: (text.pack, text.path))
+    ]
     assert all(text.path.startswith(f"{text.pack}/") for text in texts)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cyclopts import App
 
+from vedette.app.commands.rules_test import app as test_app
 from vedette.app.exit_status import ExitStatus
 from vedette.app.terminal import (
     MESSAGE_CHARS_MAX,
@@ -31,6 +32,7 @@ app = App(
     help="List the rules that detection uses, and check rules.",
     help_epilogue="`vedette rules list --help` shows examples.",
 )
+app.command(test_app)
 app.command("vedette.app.commands.rules_backtest:app", name="backtest", help="Try rules on what was received.")
 
 
@@ -44,11 +46,12 @@ Exit status: 0 all rules can be used; 2 some can't, and it says why and where.""
 )
 def list_rules(*, format: Format = "table", config: ConfigFile = None) -> int:  # noqa: A002 - the name of the option
     """List the rules of the configured packs, files and folders, the most urgent first."""
-    from detectors.sigma import load_rules  # noqa: PLC0415 - keeps the start fast
+    from detectors.loading import load_rules  # noqa: PLC0415 - keeps the start fast
     from vedette.app.config_file import load_config  # noqa: PLC0415
     from vedette.app.wiring import read_rules  # noqa: PLC0415
 
-    loaded = load_rules(read_rules(load_config(config).rules))
+    configured = load_config(config).rules
+    loaded = load_rules(read_rules(configured), falco=configured.falco.options())
     rules: list[Rule | Correlation] = [*loaded.rules, *loaded.correlations]
     rules.sort(key=lambda rule: (-rule.info.level.rank, rule.info.title, rule.info.rule_id))
     if format == "json":
@@ -88,9 +91,9 @@ def check_rules(*paths: Path, format: Format = "table", config: ConfigFile = Non
     Errors keep rules from loading. Warnings tell of rules that load, and do not what they seem to.
     """
     from collector.decoders import DECODERS  # noqa: PLC0415 - keeps the start fast
+    from detectors.loading import check_rules as check  # noqa: PLC0415
     from detectors.packs import read_rule_files  # noqa: PLC0415
     from detectors.sigma.check import Severity  # noqa: PLC0415
-    from detectors.sigma.check import check_rules as check  # noqa: PLC0415
     from vedette.app.config_file import load_config  # noqa: PLC0415
     from vedette.app.wiring import read_rules  # noqa: PLC0415
 
@@ -122,6 +125,8 @@ def _document(rule: Rule | Correlation) -> dict[str, Any]:
     document: dict[str, Any] = msgspec.structs.asdict(rule.info)
     if not isinstance(rule, Rule):
         return {**document, "correlation": rule.kind}
+    if rule.idle:
+        document["idle"] = rule.idle
     return {**document, "logsource": {key: value for key, value in rule.logsource._asdict().items() if value}}
 
 
@@ -129,4 +134,6 @@ def _looks_at(rule: Rule | Correlation) -> str:
     """Its log source; of a correlation, what it asks of the matches of other rules."""
     from detectors.rule import Rule  # noqa: PLC0415 - keeps the start fast
 
-    return "/".join(part for part in rule.logsource if part) if isinstance(rule, Rule) else rule.kind
+    if not isinstance(rule, Rule):
+        return rule.kind
+    return "nothing" if rule.idle else "/".join(part for part in rule.logsource if part) or "everything"

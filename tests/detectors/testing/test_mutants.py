@@ -1,0 +1,87 @@
+"""Mutants: what is changed, and that none is the rule itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from detectors.fields import getter
+from detectors.predicate import And, Atom, GetValues, Not, Op, Or, Predicate, matches
+from detectors.testing.mutants import LEFT_OUT, NEGATED, mutants
+
+A = Atom("a", Op.EQUALS, "1", where="s.a")
+A2 = Atom("a", Op.EQUALS, "2", where="s.a")
+B = Atom("b", Op.EQUALS, "1", where="s.b")
+C = Atom("c", Op.EQUALS, "1", where="f.c")
+D = Atom("d", Op.EQUALS, "1", where="f.d")
+EXCEPTION = Atom("e", Op.EQUALS, "1", where="Eve may: s.e")
+EVERYTHING = And(())
+VALUES = Or((A, A2))
+
+
+def found(predicate: Predicate) -> list[tuple[str, str, Predicate]]:
+    return [(change.how, change.where, mutant) for change, mutant in mutants(predicate, lambda atom: atom != EXCEPTION)]
+
+
+@pytest.mark.parametrize(
+    ("predicate", "expected"),
+    [
+        pytest.param(A, [(NEGATED, "s.a", Not(A)), (LEFT_OUT, "s.a", EVERYTHING)], id="one_clause"),
+        pytest.param(
+            And((VALUES, B)),
+            [
+                (NEGATED, "s.a", And((Not(VALUES), B))),
+                (LEFT_OUT, "s.a", And((B,))),
+                (NEGATED, "s.b", And((VALUES, Not(B)))),
+                (LEFT_OUT, "s.b", And((VALUES,))),
+            ],
+            id="values_are_one_clause",
+        ),
+        pytest.param(
+            And((A, Not(C))),
+            [
+                (NEGATED, "s.a", And((Not(A), Not(C)))),
+                (LEFT_OUT, "s.a", And((Not(C),))),
+                (NEGATED, "f.c", And((A, C))),
+                (LEFT_OUT, "f.c", And((A,))),
+            ],
+            id="a_negated_clause_is_one_part",
+        ),
+        pytest.param(
+            And((A, Not(Or((C, D))))),
+            [
+                (NEGATED, "s.a", And((Not(A), Not(Or((C, D)))))),
+                (LEFT_OUT, "s.a", And((Not(Or((C, D))),))),
+                (NEGATED, "f.c, f.d", And((A, Or((C, D))))),
+                (LEFT_OUT, "f.c, f.d", And((A,))),
+                (NEGATED, "f.c", And((A, Not(Or((Not(C), D)))))),
+                (LEFT_OUT, "f.c", And((A, Not(Or((D,)))))),
+                (NEGATED, "f.d", And((A, Not(Or((C, Not(D))))))),
+                (LEFT_OUT, "f.d", And((A, Not(Or((C,)))))),
+            ],
+            id="behind_a_negation",
+        ),
+        pytest.param(
+            And((A, Not(EXCEPTION))),
+            [(NEGATED, "s.a", And((Not(A), Not(EXCEPTION)))), (LEFT_OUT, "s.a", And((Not(EXCEPTION),)))],
+            id="exceptions_stay",
+        ),
+    ],
+)
+def test_each_part_is_changed(predicate: Predicate, expected: list[tuple[str, str, Predicate]]) -> None:
+    assert found(predicate) == expected
+
+
+@pytest.mark.parametrize("predicate", [And((VALUES, B, Not(Or((C, D))))), Or((And((A, Not(B))), C)), Not(And((A, B)))])
+def test_no_mutant_is_the_rule_itself(predicate: Predicate) -> None:
+    documents = [{name: "1" if bits >> at & 1 else "x" for at, name in enumerate("abcd")} for bits in range(16)]
+
+    def outcome(tried: Predicate) -> list[bool]:
+        return [matches(tried, _values(doc)) for doc in documents]
+
+    assert all(outcome(mutant) != outcome(predicate) for _, _, mutant in found(predicate))
+
+
+def _values(doc: dict[str, Any]) -> GetValues:
+    return lambda field: getter(field)(doc)

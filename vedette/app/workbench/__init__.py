@@ -1,0 +1,1 @@
+"""The workbench for rules: what the commands below `vedette rules` read and measure. They decide nothing themselves."""
