@@ -84,15 +84,14 @@ class Diagnostic(msgspec.Struct, frozen=True):
     line: int = 0
     column: int = 0
 
+    @property
+    def text(self) -> str:
+        """The message, with the item that it speaks of."""
+        return f"{self.item_type} '{self.item_name}': {self.message}" if self.item_name else self.message
+
     def as_error(self) -> RuleError:
         """Return it as the error of the house; `str()` begins with `path:line:column`."""
-        item = f"{self.item_type} '{self.item_name}': " if self.item_name else ""
-        return RuleError(
-            f"{item}{self.message} ({self.code})",
-            path=self.path,
-            line=self.line,
-            column=self.column,
-        )
+        return RuleError(f"{self.text} ({self.code})", path=self.path, line=self.line, column=self.column)
 
 
 class LoadError(Exception):

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 import msgspec
 
-from detectors.rule import RuleText
+from detectors.rule import Rule, RuleText
 from detectors.sigma.dead import faults, verdict
 from detectors.sigma.documents import Document, Key
 from detectors.sigma.filters import Filter, Variant
@@ -49,12 +49,15 @@ class Problem(msgspec.Struct, frozen=True, order=True):
         return f"{place}: {self.severity}: {self.message}"
 
 
-def check_rules(texts: Iterable[RuleText], provided: Sequence[LogSource], today: str = "") -> list[Problem]:
+def check_rules(
+    texts: Iterable[RuleText], provided: Sequence[LogSource], today: str = "", others: Sequence[Rule] = ()
+) -> list[Problem]:
     """Return everything wrong with rule texts.
 
     `provided` are the log sources that there are events of. `today` (`2026-12-31`) tells which exceptions have expired.
+    `others` are the rules of other languages.
     """
-    loading = Loading(texts, ours=True, defaults={})
+    loading = Loading(texts, ours=True, defaults={}, others=others)
     errors = loading.finish().errors
     found = [
         Problem(error.path, error.line, error.column, Severity.ERROR, "refused", error.message) for error in errors

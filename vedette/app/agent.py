@@ -142,7 +142,7 @@ class Agent:
     # --- start --------------------------------------------------------------------------------------------------------
     async def _open(self) -> None:
         config, folder = self._config, self._folder
-        content = encode_rules(read_rules(config.rules))
+        content = encode_rules(read_rules(config.rules), config.rules.falco.options())
         engine = await asyncio.to_thread(compile_rules, content, self._decoders)
         self._log = self._open_with_ballast(partial(SqliteIntakeLog, folder.intake, None, config.journal.retention()))
         self._reader = SqliteIntakeReader(folder.intake)
@@ -319,7 +319,8 @@ class Agent:
 
     async def _reload(self, _: Mapping[str, Any]) -> dict[str, Any]:
         try:
-            content = encode_rules(read_rules(self._config.rules))
+            configured = self._config.rules
+            content = encode_rules(read_rules(configured), configured.falco.options())
             engine = await asyncio.to_thread(compile_rules, content, self._decoders)
             changed = content != self._rules
             if changed:

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model, model_validator
 
 from collector.sources import SOURCES
+from detectors.falco.audit_event import Mode
+from detectors.falco.evaluation import FalcoOptions
+from detectors.falco.matching import RuleMatching
 from sinks import SINKS
 from vedette.app.metrics.settings import MetricsSettings
 from vedette.journal.protocol import LogName
@@ -188,13 +191,31 @@ else:
     Sink = _choice("Sink", SinkEntry, SINKS)
 
 
+class FalcoRules(Section):
+    """How rules in Falco's language are run on Kubernetes audit events and other documents."""
+
+    compat: Literal["falco", "fixed"] = "fixed"
+    """Whose reading of an audit event counts: `falco`, that of Falco's k8saudit plugin, or `fixed`, without the
+    plugin's faults. Default: fixed."""
+    rule_matching: Literal["first", "all"] = "all"
+    """How many rules may match one event: `first`, the first of their order as in Falco's own default, or `all`.
+    Default: all."""
+
+    def options(self) -> FalcoOptions:
+        """Return what detection is told."""
+        return FalcoOptions(Mode(self.compat), RuleMatching(self.rule_matching))
+
+
 class Rules(Section):
     """Which rules detection uses."""
 
     packs: list[str] = Field(default_factory=lambda: ["starter"])
     """Names of shipped rule packs. Default: [starter]; [] uses your own rules alone."""
     paths: list[str] = Field(default_factory=list)
-    """Files of rules, and folders that are searched for `.yml` and `.yaml` files. Default: none."""
+    """Files of rules in Sigma's or Falco's language, and folders that are searched for `.yml` and `.yaml` files; they
+    are read in this order, the files of a folder in that of their names. Default: none."""
+    falco: FalcoRules = Field(default_factory=FalcoRules)
+    """How rules in Falco's language are run. Default: as below."""
 
 
 class Alerts(Section):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from collector.decoders import DECODERS
 from detectors.engine import Engine
-from detectors.sigma import load_rules
+from detectors.loading import load_rules
 from vedette.app.wiring import build_sinks, build_sources, read_rules
 from vedette.runtime.sink_context import SinkContext
 from vedette.schema.errors import ConfigError
@@ -14,6 +14,7 @@ from vedette.schema.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from detectors.falco.evaluation import FalcoOptions
     from detectors.rule import LoadedRules, RuleText
     from vedette.app.config import Config
     from vedette.runtime.parcel import Intake
@@ -36,18 +37,18 @@ def check_config(config: Config) -> Checked:
     # Sources keep the door to intake for later, and sinks open nothing yet: nothing is started here.
     build_sources(config, cast("Intake", None), DECODERS)
     build_sinks(config, lambda _: SinkContext(config.data_dir))
-    loaded = usable_rules(read_rules(config.rules))
+    loaded = usable_rules(read_rules(config.rules), config.rules.falco.options())
     dead = Engine(loaded.rules, DECODERS).dead
     return Checked(len(loaded.infos), [(f"{rule.info.pack}: {rule.info.title}", reason) for rule, reason in dead])
 
 
-def usable_rules(texts: Iterable[RuleText]) -> LoadedRules:
+def usable_rules(texts: Iterable[RuleText], falco: FalcoOptions) -> LoadedRules:
     """Load rules, all or nothing.
 
     Raises:
         ConfigError: some can't be used; a line for each.
     """
-    loaded = load_rules(texts)
+    loaded = load_rules(texts, falco=falco)
     if loaded.errors:
         raise ConfigError("\n".join(map(str, loaded.errors)))
     return loaded

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from collector.decoders import DECODERS
 from collector.sources.lines import Input, guess_format, read_records
 from detectors.engine import Engine
+from detectors.falco.evaluation import FalcoOptions
 from detectors.packs import read_rule_files
 from vedette.app.config import Rules
 from vedette.app.config_check import usable_rules
@@ -31,10 +32,20 @@ if TYPE_CHECKING:
     from vedette.schema.event import Decoder
     from vedette.schema.finding import Match
 
-OPTIONS: Final = ("--rules", "--no-default-rules", "--source", "--alerts", "--format", "--help")
+OPTIONS: Final = (
+    "--rules",
+    "--no-default-rules",
+    "--falco-compat",
+    "--rule-matching",
+    "--source",
+    "--alerts",
+    "--format",
+    "--help",
+)
 """Options of `vedette scan`; words that begin with a dash would otherwise be taken for files."""
 _FILE_BITS: Final = 40
 """Records of one file get sequence numbers of their own, so that ids of alerts do not depend on the merge."""
+_FALCO_DEFAULTS: Final = FalcoOptions()
 _SPARE_FILES: Final = 64
 """Files that the process has open beside those that it scans."""
 
@@ -103,14 +114,14 @@ class Scan:
             return ()
 
 
-def make_scanner(rule_paths: Sequence[Path], *, default_rules: bool) -> Scanner:
+def make_scanner(rule_paths: Sequence[Path], *, default_rules: bool, falco: FalcoOptions = _FALCO_DEFAULTS) -> Scanner:
     """Compile the shipped rules (if asked for) and those in files and folders.
 
     Raises:
         ConfigError: a path is not there, or rules can't be used. RuleError: a file can't be read as text.
     """
     texts = read_rules(Rules()) if default_rules else []
-    loaded = usable_rules([*texts, *read_rule_files(rule_paths)])
+    loaded = usable_rules([*texts, *read_rule_files(rule_paths)], falco)
     return Scanner(Engine(loaded.rules, DECODERS, loaded.correlations), DECODERS, DetectionSettings())
 
 

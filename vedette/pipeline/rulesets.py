@@ -1,15 +1,16 @@
-"""Rule sets as they enter the log: the texts of all rules, canonically encoded and named by their hash."""
+"""Rule sets as they enter the log: the texts of all rules and how they are run, encoded and named by their hash."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from detectors.engine import Engine
+from detectors.falco.evaluation import FalcoOptions
+from detectors.loading import load_rules
 from detectors.rule import RuleText
-from detectors.sigma import load_rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -17,27 +18,41 @@ if TYPE_CHECKING:
     from vedette.schema.event import Decoder
 
 
+_Text = tuple[str, str, str]
+_DEFAULTS: Final = FalcoOptions()
+
+
 def hash_of(content: bytes) -> str:
     """Name a blob: its SHA-256 in hex."""
     return hashlib.sha256(content).hexdigest()
 
 
-def encode_rules(texts: Iterable[RuleText]) -> bytes:
-    """Encode rule texts; equal sets give equal bytes whatever order they were read in."""
-    return msgspec.json.encode(sorted((text.path, text.pack, text.text) for text in texts))
+class _RuleSet(msgspec.Struct, frozen=True):
+    """Texts as (path, pack, text), in their order: Falco's files build on those before them."""
+
+    texts: tuple[_Text, ...]
+    falco: FalcoOptions = _DEFAULTS
+
+
+_CONTENT: Final = msgspec.json.Decoder(_RuleSet | tuple[_Text, ...])
+"""Before rules of Falco's language ran here, a set was its texts alone."""
+
+
+def encode_rules(texts: Iterable[RuleText], falco: FalcoOptions = _DEFAULTS) -> bytes:
+    """Encode rule texts in the order in which they are read, and what else decides how they detect."""
+    return msgspec.json.encode(_RuleSet(tuple((text.path, text.pack, text.text) for text in texts), falco))
 
 
 def compile_rules(content: bytes, decoders: Mapping[str, Decoder]) -> Engine:
-    """Compile what `encode_rules` made.
+    """Compile what `encode_rules` made, now or in earlier versions.
 
     Raises:
         RuleError: one of the rules can't be used (the first of them).
     """
-    texts = [
-        RuleText(path=path, pack=pack, text=text)
-        for path, pack, text in msgspec.json.decode(content, type=list[tuple[str, str, str]])
-    ]
-    loaded = load_rules(texts)
+    found = _CONTENT.decode(content)
+    rules = found if isinstance(found, _RuleSet) else _RuleSet(found)
+    texts = [RuleText(path=path, pack=pack, text=text) for path, pack, text in rules.texts]
+    loaded = load_rules(texts, falco=rules.falco)
     if loaded.errors:
         raise loaded.errors[0]
     return Engine(loaded.rules, decoders, loaded.correlations)

@@ -22,6 +22,7 @@ from detectors.falco.parser import LIST_OPS, OPERATORS, parse
 from detectors.falco.sources import SOURCES
 from detectors.falco.syntax import MODIFIERS, Expr, render
 from detectors.fields import getter
+from detectors.predicate import GetValues
 from detectors.predicate import matches as matches_predicate
 from detectors.rule import RuleText
 
@@ -165,6 +166,10 @@ def test_a_rule_that_matches_passes_its_guards(expr: Expr, event: dict[str, obje
                 assert matches(test, AUDIT, JsonValues(event, mode).get) is not clause.negated
 
 
+def values_in(event: dict[str, object]) -> GetValues:
+    return lambda path: getter(path)(event)
+
+
 @settings(suppress_health_check=[HealthCheck.too_slow], max_examples=500)
 @given(AUDIT_CONDITIONS, st.lists(TYPED_EVENTS, min_size=1, max_size=5), st.sampled_from(Mode))
 def test_the_anchor_holds_wherever_the_rule_matches(expr: Expr, events: list[dict[str, object]], mode: Mode) -> None:
@@ -173,7 +178,7 @@ def test_the_anchor_holds_wherever_the_rule_matches(expr: Expr, events: list[dic
     predicate = anchor(rule)
     compiled = compile_predicate(predicate)
     for event in events:
-        holds = matches_predicate(predicate, lambda path, event=event: getter(path)(event))
+        holds = matches_predicate(predicate, values_in(event))
         assert holds or not matches(rule.condition, AUDIT, JsonValues(event, mode).get)
         assert compiled(event) is holds
 

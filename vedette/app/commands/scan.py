@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
@@ -47,9 +47,21 @@ def scan(
     *,
     rules: Annotated[
         list[Path] | None,
-        Parameter(name="--rules", negative="", help="File or folder of Sigma rules; can be given several times."),
+        Parameter(
+            name="--rules",
+            negative="",
+            help="File or folder of rules in Sigma's or Falco's language; can be given several times.",
+        ),
     ] = None,
     no_default_rules: Annotated[Flag, Parameter(help="Leave the shipped rules out.")] = False,
+    falco_compat: Annotated[
+        Literal["falco", "fixed"],
+        Parameter(help="Whose reading of an audit event counts for Falco's rules, as `rules.falco.compat`."),
+    ] = "fixed",
+    rule_matching: Annotated[
+        Literal["first", "all"],
+        Parameter(help="How many of Falco's rules may match one event, as `rules.falco.rule_matching`."),
+    ] = "all",
     source: Annotated[
         str | None,
         Parameter(
@@ -64,10 +76,12 @@ def scan(
     Needs no configuration, no data folder and no running agent. Several files are merged by the time of their events. \
 A record that can't be used is reported on standard error as file:record: reason, and the scan goes on.
     """
-    from vedette.app.scan import Scan, check_arguments, make_scanner  # noqa: PLC0415 - keeps the start fast
+    from vedette.app.config import FalcoRules  # noqa: PLC0415 - keeps the start fast
+    from vedette.app.scan import Scan, check_arguments, make_scanner  # noqa: PLC0415
 
     check_arguments(files, source)
-    scanner = make_scanner(rules or [], default_rules=not no_default_rules)
+    falco = FalcoRules(compat=falco_compat, rule_matching=rule_matching).options()
+    scanner = make_scanner(rules or [], default_rules=not no_default_rules, falco=falco)
     with _progress(files) as advance:
         scanned = Scan(scanner, complain=say, advance=advance)
         found = _put_all(scanned, files, source, alerts=alerts, as_json=format == "json")

@@ -10,7 +10,7 @@ from collector.sources.files.probe import probe as probe_files
 from collector.sources.http.probe import check_certificate, check_port, check_token_file, failed
 from collector.sources.http.probe import probe as probe_http
 from detectors.engine import Engine
-from detectors.sigma import load_rules
+from detectors.loading import load_rules
 from sinks import SINKS, SinkContext
 from vedette.app.doctor.threads import in_thread
 from vedette.app.metrics.tls import Certificate
@@ -37,7 +37,7 @@ def check_rules(config: Config) -> list[Check]:
     """Compile all rules; blocking."""
     what = "read the rules"
     try:
-        loaded = load_rules(read_rules(config.rules))
+        loaded = load_rules(read_rules(config.rules), falco=config.rules.falco.options())
     except VedetteError as error:
         return [failed(what, error)]
     if loaded.errors:
