@@ -19,7 +19,9 @@ from detectors.falco.json_values import JsonValues
 from detectors.falco.matching import JSON_SOURCES, Matcher, RuleMatching
 from detectors.falco.resolving import GetValue
 from detectors.falco.rules import LOGSOURCES, FalcoRule
+from detectors.falco.tracing import trace
 from detectors.rule import Rule
+from detectors.testing.trace import Part
 from vedette.schema.event import Event
 from vedette.schema.finding import Clause
 
@@ -107,3 +109,7 @@ class FalcoExact:
     def explain(self, event: Event) -> tuple[Clause, ...]:
         """Return the clauses that decided that it matches."""
         return explain(self._rule, self._asking.values(event))
+
+    def trace(self, event: Event) -> Part:
+        """Return how each comparison stands on an event, whether the rule matches or not."""
+        return trace(self._rule, self._asking.values(event))

@@ -58,17 +58,21 @@ def _first(parts: tuple[Expr, ...], source: Source, get: GetValue, *, holding: b
 
 
 def _clause(check: Check, source: Source, get: GetValue, *, negated: bool) -> Clause:
-    left = render_operand(check.left)
-    test = render(check)[len(left) + 1 :]
-    shown = f"not: {test}" if negated else test
-    if len(shown) > VALUE_CHARS_MAX:
-        shown = f"{shown[: VALUE_CHARS_MAX - 1]}…"
     value = bind(check.left, source).read(get)
-    path = _path(check) if value is not None else ""
-    return Clause(WHERE, left, shown, path, bounded(value), negated=negated)
+    path = path_of(check) if value is not None else ""
+    return Clause(
+        WHERE, render_operand(check.left), asked_of(check, negated=negated), path, bounded(value), negated=negated
+    )
 
 
-def _path(check: Check) -> str:
+def asked_of(check: Check, *, negated: bool = False) -> str:
+    """Say what a comparison asks of its left side."""
+    test = render(check)[len(render_operand(check.left)) + 1 :]
+    shown = f"not: {test}" if negated else test
+    return shown if len(shown) <= VALUE_CHARS_MAX else f"{shown[: VALUE_CHARS_MAX - 1]}…"
+
+
+def path_of(check: Check) -> str:
     """Return where the value stands in the document, where that is one place."""
     if not isinstance(check.left, Field):
         return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -10,14 +11,14 @@ import msgspec
 from detectors.correlation.definition import Correlation
 from detectors.correlation.finding import Firing
 from detectors.fields import getter
+from detectors.library import AnyRule, Library
 from detectors.predicate import GetValues, Predicate, matches
 from detectors.rule import Rule
-from detectors.sigma.library import AnyRule, Library
 from detectors.sigma.separate_tests import SeparateTest
 from detectors.testing.case import RuleTest
 from detectors.testing.mutants import Change, correlation_mutants, mutants
 from detectors.testing.running import Bench, CaseError
-from detectors.testing.trace import Part, decisive, trace
+from detectors.testing.trace import Part, decisive, trace_rule
 from vedette.schema.errors import ConfigError, RuleError
 from vedette.schema.event import Decoder, Event
 
@@ -93,7 +94,7 @@ class Checker:
         return Report(rule, tuple(self._result(rule, test) for test in self.tests(rule)))
 
     def mutate(self, report: Report, hows: Sequence[str]) -> Report:
-        """Add to a report which mutants survive the tests that pass, of the kinds `hows`."""
+        """Add to a report which mutants survive the tests that pass, of the kinds `hows`. Falco's rules have none."""
         passed = [result.test for result in report.results if result.passed]
         found = [(change, lives) for change, lives in self._mutants(report.rule, passed) if change.how in hows]
         survivors = tuple(dict.fromkeys(change for change, lives in found if lives))
@@ -112,7 +113,7 @@ class Checker:
 
     def _matched(self, rule: Rule, test: RuleTest, events: Sequence[Event]) -> Result:
         traced = [
-            (number, trace(one.predicate, event.doc))
+            (number, trace_rule(one, event))
             for number, event in enumerate(events, 1)
             for one in self.bench.asked(rule, event)
         ]
@@ -143,10 +144,10 @@ class Checker:
                 fired = (bool(self.bench.course(mutant, course).firings) for course in events)
                 yield change, all(fires is test.match for fires, test in zip(fired, tests, strict=True))
             return
-        for variant in self.library.variants(rule.info.rule_id):
+        for variant in (found for found in self.library.variants(rule.info.rule_id) if found.exact is None):
             asked = [[_values(event.doc) for event in course if self.bench.asks(variant, event)] for course in events]
             expected = [_any(variant.predicate, documents) for documents in asked]
-            for change, predicate in mutants(variant.predicate, self.library.is_own):
+            for change, predicate in mutants(variant.predicate, partial(self.library.is_own, rule.info.rule_id)):
                 outcomes = (_any(predicate, documents) for documents in asked)
                 yield change, all(found is want for found, want in zip(outcomes, expected, strict=True))
 

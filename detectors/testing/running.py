@@ -82,7 +82,7 @@ class Bench:
 
     def asks(self, rule: Rule, event: Event) -> bool:
         """Say whether a rule is asked about an event."""
-        return any(contains(rule.logsource, source) for source in event.decoder.logsources)
+        return not rule.idle and any(contains(rule.logsource, source) for source in event.decoder.logsources)
 
     def events(self, rule: Rule | Correlation, test: RuleTest) -> list[Event]:
         """Return a test's events, decoded.
@@ -116,7 +116,7 @@ class Bench:
 
     def formats(self, rule: Rule | Correlation) -> tuple[str, ...]:
         """Return the names of the formats whose events a rule looks at, or the rules of a correlation."""
-        wanted = {found.logsource for found in self.below(rule)}
+        wanted = {found.logsource for found in self.below(rule) if not found.idle}
         return tuple(
             name
             for name, decoder in self._decoders.items()

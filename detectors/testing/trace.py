@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from itertools import groupby, islice
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 from msgspec.structs import replace
@@ -18,6 +18,8 @@ from msgspec.structs import replace
 from detectors.explain import bounded, describe
 from detectors.fields import locate, render
 from detectors.predicate import And, Atom, Not, Op, Or, Predicate, matches, value_limit, value_test
+from detectors.rule import Rule
+from vedette.schema.event import Event
 
 Document = dict[str, Any]
 
@@ -54,9 +56,24 @@ class Part(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.state is State.HELD
 
 
+@runtime_checkable
+class Traced(Protocol):
+    """What can tell of a rule that is more than its predicate (`detectors.rule.Exact`)."""
+
+    def trace(self, event: Event) -> Part:
+        """Return how the condition stands on an event."""
+        ...
+
+
 def trace(predicate: Predicate, doc: Document) -> Part:
     """Return how a predicate and its parts stand on a document."""
     return _Tracer(doc).part(predicate)
+
+
+def trace_rule(rule: Rule, event: Event) -> Part:
+    """Return how a rule's condition and its parts stand on an event, in whatever language it is."""
+    exact: object = rule.exact
+    return exact.trace(event) if isinstance(exact, Traced) else trace(rule.predicate, event.doc)
 
 
 def decisive(part: Part) -> Iterator[Part]:
@@ -77,10 +94,10 @@ class _Tracer:
             return self._clause([predicate], needed=needed)
         if isinstance(predicate, Not):
             inner = self.part(predicate.part, needed=needed)
-            return Part("not", _state(not inner.held, needed=needed), (inner,))
+            return Part("not", state_of(not inner.held, needed=needed), (inner,))
         if isinstance(predicate, And):
             parts = tuple(self.part(part, needed=needed) for part in predicate.parts)
-            return Part("and", _state(all(part.held for part in parts), needed=needed), parts)
+            return Part("and", state_of(all(part.held for part in parts), needed=needed), parts)
         return self._choice(predicate, needed=needed)
 
     def _choice(self, predicate: Or, *, needed: bool) -> Part:
@@ -91,7 +108,7 @@ class _Tracer:
             part = self.part(first, needed=wanted) if len(group) == 1 else self._clause(_atoms(group), needed=wanted)
             parts.append(part)
             held = held or part.held
-        return parts[0] if len(parts) == 1 else Part("or", _state(held, needed=needed), tuple(parts))
+        return parts[0] if len(parts) == 1 else Part("or", state_of(held, needed=needed), tuple(parts))
 
     def _clause(self, atoms: Sequence[Atom], *, needed: bool) -> Part:
         first = atoms[0]
@@ -136,7 +153,8 @@ def _atoms(parts: Sequence[Predicate]) -> list[Atom]:
     return [part for part in parts if isinstance(part, Atom)]
 
 
-def _state(held: bool, *, needed: bool) -> State:
+def state_of(held: bool, *, needed: bool) -> State:
+    """Return the state of a part that holds or does not."""
     if not needed:
         return State.NOT_NEEDED
     return State.HELD if held else State.FAILED

@@ -22,7 +22,7 @@ from vedette.app.terminal import (
 from vedette.schema.text import safe_text
 
 if TYPE_CHECKING:
-    from detectors.sigma.library import Library
+    from detectors.library import Library
     from detectors.testing.checking import Report, Result
 
 app = App(

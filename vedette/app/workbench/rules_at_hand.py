@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from collector.decoders import DECODERS
+from detectors.library import Library
 from detectors.packs import is_test_file, read_rule_files, read_test_files, shipped_pack_texts
-from detectors.sigma.library import Library
 from detectors.sigma.separate_tests import read_separate_tests
 from detectors.testing.checking import Checker
 from vedette.app.config_file import load_config
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from detectors.library import AnyRule
     from detectors.rule import RuleText
-    from detectors.sigma.library import AnyRule
     from vedette.schema.errors import RuleError
 
 
@@ -28,7 +28,8 @@ def open_library(paths: Sequence[Path], config: Path | None) -> Library:
     Raises:
         ConfigError: something is not there, or some rules can't be used; a line for each. RuleError: a file is no text.
     """
-    library = Library(read_rule_files(paths) if paths else read_rules(load_config(config).rules))
+    rules = load_config(config).rules
+    library = Library(read_rule_files(paths) if paths else read_rules(rules), rules.falco.options())
     _refuse(library.loaded.errors)
     return library
 

@@ -1,11 +1,15 @@
-"""Rules to look up and to look into: all rules of some texts with what they were made of."""
+"""Rules to look up and to look into: all rules of some texts with what they were made of, in both languages."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Final
 
 from detectors.correlation.definition import Correlation
+from detectors.falco import load_falco_rules
+from detectors.falco.evaluation import FalcoOptions, engine_rules
+from detectors.loading import is_falco
 from detectors.predicate import Atom
 from detectors.rule import LoadedRules, Rule, RuleText
 from detectors.sigma.documents import Document
@@ -14,15 +18,24 @@ from detectors.sigma.loading import Loading
 from vedette.schema.errors import ConfigError
 
 AnyRule = Rule | Correlation
+_DEFAULTS: Final = FalcoOptions()
 
 
 class Library:
     """Rules, correlations and exceptions of texts. Of what pipelines made of a rule the first stands for it."""
 
-    def __init__(self, texts: Iterable[RuleText]) -> None:
+    def __init__(self, texts: Iterable[RuleText], falco: FalcoOptions = _DEFAULTS) -> None:
         """Load the texts; `loaded.errors` tells what can't be used."""
-        self._loading = Loading(texts, ours=True, defaults={})
-        self.loaded: LoadedRules = self._loading.finish()
+        found = [(text, is_falco(text.text)) for text in texts]
+        loaded = load_falco_rules(text for text, of_falco in found if of_falco)
+        self.falco = {rule.info.rule_id: rule for rule in loaded.rules}
+        """What Falco's rules were made of, by their ids."""
+        others = engine_rules(loaded.rules, falco)
+        ours = [text for text, of_falco in found if not of_falco]
+        self._loading = Loading(ours, ours=True, defaults={}, others=others)
+        rules, errors, correlations = self._loading.finish()
+        self.loaded: LoadedRules = LoadedRules((*rules, *others), (*errors, *loaded.errors), correlations)
+        self._places = {draft.info.rule_id: frozenset(draft.places) for draft in self._loading.drafts}
         self.rules: dict[str, AnyRule] = {}
         """Every rule and correlation by its id, in the order of the texts."""
         everything: list[AnyRule] = [*self.loaded.rules, *self.loaded.correlations]
@@ -51,11 +64,14 @@ class Library:
         return tuple(rule for rule in self.loaded.rules if rule.info.rule_id == rule_id)
 
     def document(self, rule_id: str) -> Document:
-        """Return the document that a rule or correlation was made of."""
+        """Return the document that a rule or correlation of Sigma was made of."""
         return self._loading.document(rule_id)
 
     def place(self, rule_id: str) -> tuple[str, int]:
         """Return path and line of a rule."""
+        if rule_id in self.falco:
+            path, number, _ = self.falco[rule_id].place
+            return path, number
         path, _, line = self.document(rule_id).place().rpartition(":")
         return path, int(line)
 
@@ -63,6 +79,6 @@ class Library:
         """Return the exceptions that join a rule, in the order of the texts."""
         return self._loading.exceptions(rule_id)
 
-    def is_own(self, atom: Atom) -> bool:
-        """Say whether an atom of a rule is the rule's, and not an exception's."""
-        return not any(atom.where.startswith(f"{exception.title}: ") for exception in self._loading.filters)
+    def is_own(self, rule_id: str, atom: Atom) -> bool:
+        """Say whether an atom was written in a rule, and not in an exception or a pipeline."""
+        return atom.where in self._places.get(rule_id, ())
