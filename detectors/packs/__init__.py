@@ -96,7 +96,8 @@ def _read(path: Path) -> RuleText:
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; check the path and its permissions") from error
     except UnicodeDecodeError as error:
-        raise RuleError("the file is not UTF-8", path=str(path)) from error
+        line = content.count(b"\n", 0, error.start) + 1
+        raise RuleError("the file is not UTF-8; save it as that", path=str(path), line=line) from error
     if len(content) > FILE_BYTES_MAX:
-        raise RuleError(f"the file is larger than {FILE_BYTES_MAX} bytes; split it", path=str(path))
+        raise RuleError(f"the file is larger than {FILE_BYTES_MAX} bytes; split it", path=str(path), line=1)
     return RuleText(str(path), text, str(path))

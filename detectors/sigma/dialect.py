@@ -4,7 +4,7 @@
   likewise, and knows the older word `obsoletes`.
 - `utf16le` is the specification's name for what pySigma calls `wide`.
 - `contains`, `startswith` and `endswith` take whole numbers: to Sigma all values are texts.
-- A filter without a log source is for all of them.
+- A filter without a log source is for all of them; one that is given is made of texts.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ _RELATIONS: Final = ("correlation", "derived", "merged", "obsolete", "obsoletes"
 _MODIFIERS: Final = {"utf16le": "wide"}
 _PARTS_OF_TEXT: Final = frozenset({"contains", "startswith", "endswith"})
 _SECTIONS: Final = ("detection", "filter")
+_LOGSOURCE: Final = ("product", "service", "category")
 ANY_PRODUCT: Final = "any"
 """What pySigma is told of a filter that names no log source: it takes none that is empty."""
 
@@ -30,12 +31,15 @@ def adapted(document: Document, errors: list[RuleError]) -> dict[str, Any]:
     """Return the data of a rule or filter for pySigma; append what is wrong with the parts that it does not get."""
     errors.extend(_id_errors(document))
     errors.extend(_related_errors(document))
+    errors.extend(_logsource_errors(document))
     data = {key: value for key, value in document.data.items() if key not in ("id", "related")}
     for section in _SECTIONS:
         if is_object(data.get(section)):
             data[section] = {name: _renamed(value) for name, value in data[section].items()}
     if "filter" in data and data.get("logsource") is None:
         data["logsource"] = {"product": ANY_PRODUCT}
+    elif is_object(data.get("logsource")):
+        data["logsource"] = {key: _or_text(value) for key, value in data["logsource"].items()}
     return data
 
 
@@ -73,6 +77,17 @@ def _relation_errors(document: Document, entry: Any, keys: tuple[Key, ...]) -> l
     if isinstance(kind, str) and kind.lower() in _RELATIONS:
         return []
     return [document.error(f"{kind!r} is no relation; known are {', '.join(_RELATIONS)}", *keys, "type")]
+
+
+def _logsource_errors(document: Document) -> list[RuleError]:
+    source: Any = document.data.get("logsource")
+    wrong = [key for key in _LOGSOURCE if not isinstance(source.get(key, ""), str | None)] if is_object(source) else []
+    return [document.error(f"the {key} of a log source is a text; quote it", "logsource", key) for key in wrong]
+
+
+def _or_text(value: Any) -> str | None:
+    """Return a value as text; one that is none was refused, and only has to go through pySigma."""
+    return None if value is None else str(value)
 
 
 def _renamed(value: Any) -> Any:

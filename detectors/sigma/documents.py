@@ -28,9 +28,10 @@ DEPTH_MAX: Final = 100
 """Nesting of a document; test events are Kubernetes objects, which stay below it."""
 
 _SEPARATOR: Final = re.compile(r"^---(?=\s|$)", re.MULTILINE)
-_STRING: Final = "tag:yaml.org,2002:str"
-_MERGE: Final = "tag:yaml.org,2002:merge"
-_TIMESTAMP: Final = "tag:yaml.org,2002:timestamp"
+_CORE: Final = "tag:yaml.org,2002:"
+_STRING: Final = f"{_CORE}str"
+_MERGE: Final = f"{_CORE}merge"
+_TIMESTAMP: Final = f"{_CORE}timestamp"
 
 LIST: Final = ""
 """The key of a document that is a list, where those may be."""
@@ -58,6 +59,20 @@ class _Loader(yaml.CSafeLoader):
         first: [(tag, regexp) for tag, regexp in resolvers if tag != _TIMESTAMP]
         for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
     }
+
+
+def _construct_strictly(loader: _Loader, node: yaml.ScalarNode) -> Any:
+    """Construct what a tag says, or tell where that fails: PyYAML dies of `!!bool x` and of `!!int ''`."""
+    try:
+        return yaml.CSafeLoader.yaml_constructors[node.tag](loader, node)
+    except (ValueError, LookupError) as error:
+        kind = node.tag.removeprefix(_CORE)
+        raise yaml.MarkedYAMLError(problem=f"{node.value!r} is no {kind}", problem_mark=node.start_mark) from error
+
+
+for _name in ("bool", "int", "float"):
+    _Loader.add_constructor(_CORE + _name, _construct_strictly)
+_Loader.add_constructor(_TIMESTAMP, lambda _, node: str(node.value))
 
 
 class Document(NamedTuple):
@@ -96,7 +111,7 @@ def read_documents(source: RuleText, *, lists: bool = False) -> Iterator[Documen
     `lists`: documents may be lists; the data of one is `{LIST: …}`, and its places begin with positions in it.
     """
     if len(source.text) > TEXT_CHARS_MAX:
-        yield RuleError(f"the file is larger than {TEXT_CHARS_MAX} characters; split it", path=source.path)
+        yield RuleError(f"the file is larger than {TEXT_CHARS_MAX} characters; split it", path=source.path, line=1)
         return
     starts = [0, *(match.start() for match in _SEPARATOR.finditer(source.text) if match.start()), len(source.text)]
     for start, end in pairwise(starts):
