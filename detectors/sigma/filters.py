@@ -6,7 +6,7 @@ Pipelines change a filter's fields as those of the rule that it joins, so it is 
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sigma.filters import SigmaFilter
 from sigma.processing.pipeline import ProcessingPipeline
@@ -23,6 +23,9 @@ from detectors.sigma.processing import process_filter
 from detectors.sigma.taxonomy import taxonomies_of
 from vedette.schema.errors import RuleError
 from vedette.schema.event import LogSource
+
+_LABEL_END: Final = ": "
+"""Stands in the places of an exception's atoms between its title and the name of the item."""
 
 
 class Variant(NamedTuple):
@@ -70,7 +73,7 @@ class Filter:
         end = datetime.combine(date.fromisoformat(self.info.expires) + timedelta(days=1), time(), UTC)
         since = end.isoformat().replace("+00:00", "Z")
         fields = dict.fromkeys(found.time_field for found in taxonomies_of(runs_on))
-        where = f"{self.title}: {SECTION}.expires"
+        where = f"{self.title}{_LABEL_END}{SECTION}.expires"
         return any_of([predicate, *(Atom(field, Op.SINCE, since, where=where) for field in fields)])
 
     def _predicate(self, pipeline: ProcessingPipeline, source: LogSource) -> Predicate:
@@ -87,9 +90,14 @@ class Filter:
     def _lower(self, pipeline: ProcessingPipeline, source: LogSource, errors: list[RuleError]) -> Predicate:
         parsed = parse(SigmaFilter, self.document, self._data, errors)
         assert parsed is not None, "it was parsed before"
-        mark_places(parsed.filter, "filter", f"{parsed.title}: ")
+        mark_places(parsed.filter, "filter", f"{parsed.title}{_LABEL_END}")
         process_filter(pipeline, parsed, source, self.document)
         return lower_detections(parsed.filter, self.document, "filter", errors)
+
+
+def exception_of(where: str) -> str:
+    """Return the title of the exception that an atom's place is in; "" for a rule's own, whose names have no colon."""
+    return where.rpartition(_LABEL_END)[0]
 
 
 def read_filter(document: Document, errors: list[RuleError]) -> Filter | None:

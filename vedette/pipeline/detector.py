@@ -16,13 +16,15 @@ from prometheus_client import Counter
 from detectors.correlation.correlator import Correlator
 from detectors.correlation.finding import EventFinding
 from detectors.engine import Engine
+from detectors.watching import Watcher
 from vedette.journal.protocol import DetectCount
 from vedette.pipeline.control_record import OP_RULES, OP_SETTINGS, OP_START, OP_STOP, ControlRecord, decode_control
 from vedette.pipeline.document import build_document, encode_document
 from vedette.pipeline.examiner import Examiner
 from vedette.pipeline.rollup import RollUp, evidence_of
-from vedette.pipeline.rulesets import compile_rules
 from vedette.pipeline.sharing import origins_of
+from vedette.pipeline.unheard import Unheard
+from vedette.pipeline.watching import compile_watching
 from vedette.runtime.telemetry import OperationalEvent
 from vedette.schema.alert import Activity, AlertRevision
 from vedette.schema.errors import DecodeError
@@ -106,6 +108,7 @@ class Detector:
         self._decoders = decoders
         self._blob = blob
         self._engines: dict[str, Engine] = {"": Engine([], decoders)}
+        self._watching: dict[str, Engine] = {}
         self.engine = self._engines[""]
         self._examiner = Examiner(self.engine, decoders)
         self._rule_ids = frozenset[str]()
@@ -114,12 +117,14 @@ class Detector:
         self.control = ControlOperator()
         self.rollup = RollUp(self._settings.rollup)
         self.correlator = Correlator()
+        self.unheard = Unheard(self._settings.rollup)
         self._correlates = False
+        self._plain = True
 
     @property
     def operators(self) -> tuple[Operator, ...]:
         """All stateful parts, for checkpoints."""
-        return (self.control, self.rollup, self.correlator.watermarks, self.correlator)
+        return (self.control, self.rollup, self.correlator.watermarks, self.correlator, *self.unheard.operators)
 
     def restored(self) -> None:
         """Put in force what the restored state says."""
@@ -146,16 +151,18 @@ class Detector:
             if digest not in self._engines:
                 content = self._blob(digest)
                 assert content is not None, "a control record's blob is stored before it"
-                self._engines[digest] = compile_rules(content, self._decoders)
+                self.adopt(digest, *compile_watching(content, self._decoders))
 
-    def adopt(self, digest: str, engine: Engine) -> None:
-        """Take a rule set that was compiled elsewhere, ahead of its control record."""
+    def adopt(self, digest: str, engine: Engine, watching: Engine | None = None) -> None:
+        """Take a rule set that was compiled elsewhere, ahead of its control record; see `compile_watching`."""
         self._engines[digest] = engine
+        self._watching[digest] = watching or engine
 
     # --- the stream ---------------------------------------------------------------------------------------------------
     def begin(self, chunk: Chunk, effects: Effects) -> None:
         """Let arrival time go on to the chunk's; to be called once before its records are fed."""
         self._emit(self.rollup.advance(chunk.arrival_ns), effects)
+        self.unheard.advance(chunk.arrival_ns)
         if self._correlates:
             if _starts(chunk):
                 self.correlator.resume(chunk.arrival_ns)
@@ -187,8 +194,8 @@ class Detector:
             return
         examined = self._examiner.look(record)
         for match in examined.matches:
-            if self._correlates:
-                self._correlate(match, source, effects)
+            if not self._plain:
+                self._take(match, source, effects)
                 continue
             effects.tally("findings", source, self._rule_label(match.rule.rule_id))
             self._emit(self.rollup.add(match, self._labels_of(source)), effects)
@@ -201,21 +208,38 @@ class Detector:
         else:
             effects.count(source).processed += 1
 
-    def _correlate(self, match: Match, source: str, effects: Effects) -> None:
-        rule_id, labels = match.rule.rule_id, self._labels_of(source)
-        if rule_id not in self.correlator.silent:
+    def _take(self, match: Match, source: str, effects: Effects) -> None:
+        """Take a match where there are correlations, exceptions or rules in shadow."""
+        rule, labels = match.rule, self._labels_of(source)
+        if isinstance(rule, Watcher):
+            effects.tally("exception_hits", rule.exception, rule.rule_id)
+            self.unheard.except_(rule, match.event)
+            return
+        rule_id = rule.rule_id
+        if self.unheard.is_in_shadow(rule):
+            if rule_id not in self.correlator.silent:
+                effects.tally("shadow_findings", source, rule_id)
+                if self.unheard.add(match, labels):
+                    effects.tally("shadow_alerts", source, str(rule.level), rule_id)
+        elif rule_id not in self.correlator.silent:
             effects.tally("findings", source, self._rule_label(rule_id))
             self._emit(self.rollup.add(match, labels), effects)
-        if self.correlator.refers_to(rule_id):
+        if self._correlates and self.correlator.refers_to(rule_id):
             finding = EventFinding(match.event, labels.cluster, evidence_of)
             self._fire(self.correlator.observe(rule_id, finding), effects)
 
     def _fire(self, firings: list[Firing], effects: Effects) -> None:
         for firing in firings:
-            rule_id = firing.correlation.info.rule_id
-            if rule_id not in self.correlator.silent:
-                effects.tally("findings", firing.source, self._rule_label(rule_id))
-                self._emit(self.rollup.add_firing(firing, self._labels_of(firing.source)), effects)
+            rule, source = firing.correlation.info, firing.source
+            if rule.rule_id in self.correlator.silent:
+                continue
+            if self.unheard.is_in_shadow(rule):
+                effects.tally("shadow_findings", source, rule.rule_id)
+                if self.unheard.add_firing(firing, self._labels_of(source)):
+                    effects.tally("shadow_alerts", source, str(rule.level), rule.rule_id)
+                continue
+            effects.tally("findings", source, self._rule_label(rule.rule_id))
+            self._emit(self.rollup.add_firing(firing, self._labels_of(source)), effects)
         for (reason, rule_id), count in self.correlator.left_out.items():
             effects.tally("correlation_left_out", reason, self._rule_label(rule_id), count=count)
         self.correlator.left_out.clear()
@@ -231,11 +255,14 @@ class Detector:
                 self._emit(self.rollup.flush(arrival_ns), effects)
             return
         self._use(self.control.in_force)
+        self.unheard.keep(arrival_ns)
 
     def _use(self, in_force: InForce) -> None:
         self.engine = self._engines[in_force.rules]
+        watching = self._watching.get(in_force.rules, self.engine)
         self._engines = {"": self._engines[""], in_force.rules: self.engine}
-        self._examiner = Examiner(self.engine, self._decoders)
+        self._watching = {in_force.rules: watching}
+        self._examiner = Examiner(watching, self._decoders)
         self._rule_ids = frozenset(info.rule_id for info in self.engine.infos)
         self.correlator.use(self.engine.correlations)
         self._correlates = bool(self.engine.correlations)
@@ -243,6 +270,8 @@ class Detector:
         self._settings = decode_settings(content) if content else DetectionSettings()
         self._labels = {}
         self.rollup.settings = self._settings.rollup
+        self.unheard.use(self._settings, self.engine, watching)
+        self._plain = not self._correlates and not self.unheard.any
 
     def _labels_of(self, source: str) -> SourceLabels:
         labels = self._labels.get(source)

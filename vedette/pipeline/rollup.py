@@ -55,11 +55,11 @@ class RollUp:
     (Falco's rule names are input, too) pushes out its own alerts first.
     """
 
-    name = "rollup"
     version = 1
 
-    def __init__(self, settings: RollUpSettings) -> None:
-        """Start with no open alert."""
+    def __init__(self, settings: RollUpSettings, name: str = "rollup") -> None:
+        """Start with no open alert. There may be several, each with a name of its own."""
+        self.name = name
         self.settings = settings
         self.state: KeyedState[AlertState] = KeyedState(AlertState)
         self.on_close: Callable[[AlertState], None] | None = None

@@ -34,6 +34,8 @@ class DetectionSettings(msgspec.Struct, frozen=True):
     cluster: str = ""
     sources: dict[str, SourceLabels] = {}
     rollup: RollUpSettings = RollUpSettings()
+    shadow: tuple[str, ...] = ()
+    """Packs, ids and titles of the rules that count, and alert nobody."""
 
     def of(self, source: str) -> SourceLabels:
         """Return cluster and labels for the records of a source."""

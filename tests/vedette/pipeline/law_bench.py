@@ -58,6 +58,13 @@ level: high
 tags: [attack.t1609]
 vedette: {dedup_as: pod, dedup_by: [objectRef.namespace, objectRef.name]}
 ---
+title: Ann may exec
+logsource: {product: kubernetes, service: audit}
+filter:
+  rules: [3f0a1c9e-5f0e-4f7e-9a63-0d6f2c9d1a01, pod-touched]
+  ann: {user.username: ann, objectRef.namespace: a}
+  condition: not ann
+---
 title: Many execs
 id: many-execs
 correlation:
@@ -89,7 +96,13 @@ BLOBS = {
     for content in (
         encode_rules([RuleText("law.yml", RULES, "law")]),
         encode_rules([RuleText("law.yml", OTHER_RULES, "law")]),
-        encode_settings(DetectionSettings(cluster="one", rollup=RollUpSettings(window_ns=40 * 10**9))),
+        encode_settings(
+            DetectionSettings(
+                cluster="one",
+                rollup=RollUpSettings(window_ns=40 * 10**9),
+                shadow=("Pod touched", "execs-secrets", "falco:never"),
+            )
+        ),
         encode_settings(DetectionSettings(cluster="two", rollup=RollUpSettings(open_alerts_max=8))),
     )
 }
@@ -119,7 +132,9 @@ class DetectorBench:
         pieces = [revision.document for revision in done.alerts]
         letters = (repr(letter).encode() for letter in done.dead_letters)
         counts = (repr(sorted(found.items())).encode() for found in (done.counts, done.tallies))
-        return [*pieces, *letters, *counts]
+        unheard = self.detector.unheard
+        tallies = [(key, tally.state.get(key)) for tally in (unheard.shadow, unheard.exceptions) for key in tally.state]
+        return [*pieces, *letters, *counts, repr(tallies).encode()]
 
 
 def audit_event(rng: random.Random, number: int, arrival_ns: int) -> bytes:

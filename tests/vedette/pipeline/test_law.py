@@ -49,6 +49,13 @@ def test_the_law_sees_alerts_of_every_kind(bench: ModuleType) -> None:
         assert activity in text
     for rule_id in bench.CORRELATIONS:
         assert b'"rule":{"id":"%s"' % rule_id.encode() in text
+    for count in (
+        b"'shadow_findings', 'audit', 'pod-touched'",
+        b"'shadow_alerts', 'audit', 'low', 'pod-touched'",
+        b"'shadow_findings', 'audit', 'execs-secrets'",
+        b"'exception_hits', 'Ann may exec', 'pod-touched'",
+    ):
+        assert count in text
     assert any(piece.count(b'"what":') == 2 for piece in pieces), "an alert that two rules share"
     for reason in (b"late", b"evicted"):
         assert b"'correlation_left_out', '%s'" % reason in text

@@ -1,0 +1,173 @@
+"""Matches that alert nobody, and are counted: those of rules in shadow, and those that an exception let pass.
+
+A rule in shadow has a roll-up of its own, whose revisions nobody gets: it tells how many alerts there would have been.
+What is remembered for people (since when, how many, the last ones) is state like any other, so it is the same after a
+restart. Everything here costs matches something, never events.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import orjson
+
+from detectors.watching import Watcher
+from vedette.pipeline.document_message import sentence
+from vedette.pipeline.rollup import RollUp
+from vedette.schema.alert import Activity
+from vedette.schema.operator import KeyedState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from detectors.correlation.finding import Firing
+    from detectors.engine import Engine
+    from vedette.pipeline.rollup import Emission
+    from vedette.schema.event import Event
+    from vedette.schema.finding import Match
+    from vedette.schema.operator import Operator
+    from vedette.schema.rule import RuleInfo
+    from vedette.schema.settings import DetectionSettings, RollUpSettings, SourceLabels
+
+SAMPLES_MAX: Final = 5
+"""Latest alerts of a rule in shadow that are remembered, each by a sentence."""
+REPORTED: Final = "falco:"
+"""Begins the ids of rules that the sensor reports: they are not loaded, and known by their name alone."""
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """An alert that a rule in shadow would have opened: the time of its event (ns) and what happened, safe to show."""
+
+    time_ns: int
+    seq: int
+    what: str
+
+
+class Tally(msgspec.Struct):
+    """What is known of a rule in shadow, or of an exception and a rule.
+
+    `since_ns` is arrival time, `last_ns` the event time of the latest finding (0: none yet), `last_seq` its record.
+    """
+
+    since_ns: int
+    findings: int = 0
+    alerts: int = 0
+    last_ns: int = 0
+    last_seq: int = 0
+    samples: list[Sample] = []
+
+
+class Tallies:
+    """Tallies by key. Implements `vedette.schema.operator.Operator`."""
+
+    version = 1
+
+    def __init__(self, name: str) -> None:
+        """Start with none."""
+        self.name = name
+        self.state: KeyedState[Tally] = KeyedState(Tally)
+
+    def keep(self, keys: Iterable[str], arrival_ns: int) -> None:
+        """Begin to count for keys that are new, and forget all others."""
+        wanted = dict.fromkeys(keys)
+        for key in [key for key in self.state if key not in wanted]:
+            self.state.pop(key)
+        for key in wanted:
+            if self.state.get(key) is None:
+                self.state.put(key, Tally(arrival_ns))
+
+    def count(self, key: str, time_ns: int, seq: int) -> Tally | None:
+        """Count a finding; None for a key that is not kept."""
+        tally = self.state.get(key)
+        if tally is None:
+            return None
+        self.state.touch(key)
+        tally.findings += 1
+        if time_ns >= tally.last_ns:
+            tally.last_ns, tally.last_seq = time_ns, seq
+        return tally
+
+    def rebuild(self) -> None:
+        """Nothing is derived."""
+
+
+class Unheard:
+    """All that detection counts instead of alerting."""
+
+    def __init__(self, settings: RollUpSettings) -> None:
+        """Start without rules in shadow and without exceptions."""
+        self.shadow = Tallies("shadow")
+        self.exceptions = Tallies("exceptions")
+        self._rollup = RollUp(settings, "shadow_rollup")
+        self._shadow_ids: dict[str, None] = {}
+        self._exception_keys: list[str] = []
+
+    @property
+    def operators(self) -> tuple[Operator, ...]:
+        """The stateful parts, for checkpoints."""
+        return (self._rollup, self.shadow, self.exceptions)
+
+    @property
+    def any(self) -> bool:
+        """Whether there is anything to count."""
+        return bool(self._shadow_ids or self._exception_keys)
+
+    # --- what is in force ---------------------------------------------------------------------------------------------
+    def use(self, settings: DetectionSettings, engine: Engine, watching: Engine) -> None:
+        """Put rules and settings in force; `watching` has the watchers of exceptions beside the rules of `engine`."""
+        self._rollup.settings = settings.rollup
+        self._shadow_ids = dict.fromkeys(shadow_ids(settings.shadow, engine.infos))
+        beside = watching.rules[len(engine.rules) :]
+        self._exception_keys = [exception_key(rule.info) for rule in beside if isinstance(rule.info, Watcher)]
+
+    def keep(self, arrival_ns: int) -> None:
+        """Begin to count for what is new in force, and forget what no longer is."""
+        self.shadow.keep(self._shadow_ids, arrival_ns)
+        self.exceptions.keep(self._exception_keys, arrival_ns)
+
+    def is_in_shadow(self, rule: RuleInfo) -> bool:
+        """Whether a rule or correlation alerts nobody."""
+        return rule.rule_id in self._shadow_ids
+
+    # --- the stream ---------------------------------------------------------------------------------------------------
+    def advance(self, arrival_ns: int) -> None:
+        """Let arrival time go on."""
+        self._rollup.advance(arrival_ns)
+
+    def except_(self, rule: Watcher, event: Event) -> None:
+        """Count that an exception kept a rule from matching."""
+        self.exceptions.count(exception_key(rule), event.time_ns, event.record.seq)
+
+    def add(self, match: Match, labels: SourceLabels) -> bool:
+        """Take a match of a rule in shadow; say whether it would have opened an alert."""
+        event = match.event
+        emissions = self._rollup.add(match, labels)
+        return self._count(match.rule.rule_id, event.time_ns, event.record.seq, emissions)
+
+    def add_firing(self, firing: Firing, labels: SourceLabels) -> bool:
+        """Take a firing of a correlation in shadow; as `add`."""
+        emissions = self._rollup.add_firing(firing, labels)
+        return self._count(firing.correlation.info.rule_id, firing.time_ns, firing.seq, emissions)
+
+    def _count(self, rule_id: str, time_ns: int, seq: int, emissions: list[Emission]) -> bool:
+        tally = self.shadow.count(rule_id, time_ns, seq)
+        assert tally is not None, "rules in shadow are kept from the record on that puts them there"
+        created = next((emission.alert for emission in emissions if emission.activity is Activity.CREATE), None)
+        if created is None:
+            return False
+        tally.alerts += 1
+        tally.samples = [*tally.samples, Sample(time_ns, seq, sentence(created.facts))][-SAMPLES_MAX:]
+        return True
+
+
+def shadow_ids(names: Iterable[str], rules: Iterable[RuleInfo]) -> list[str]:
+    """Return the ids of the rules that are named by pack, id or title, and those that only the sensor knows."""
+    wanted = frozenset(names)
+    loaded = [rule.rule_id for rule in rules if not wanted.isdisjoint((rule.pack, rule.rule_id, rule.title))]
+    return [*loaded, *(name for name in sorted(wanted) if name.startswith(REPORTED))]
+
+
+def exception_key(rule: Watcher) -> str:
+    """Name an exception and a rule."""
+    return orjson.dumps((rule.exception, rule.rule_id)).decode()
