@@ -199,7 +199,7 @@ def _holder_changed(random: Random, corpus: Corpus, holder: Any) -> None:
     key = random.choice(list(holder) if isinstance(holder, dict) else range(len(holder)))
     match random.randrange(8):
         case 0:
-            holder[key] = random.choice(_VALUES)
+            holder[key] = _copied(random.choice(_VALUES))
         case 1:
             holder[key] = random.choice(corpus.scraps).replace("\ud800", "")
         case 2:
