@@ -61,15 +61,19 @@ def _texts(word: str, configured: Rules) -> list[RuleText]:
 
 def _named(words: Sequence[str], configured: Rules) -> Iterator[Engine]:
     """Choose rules by their ids or titles: of the configured ones, and else of the packs."""
-    places = [compile_rules(encode_rules(texts), DECODERS) for texts in (read_rules(configured), shipped_pack_texts())]
-    for word in words:
-        chosen = next(filter(None, (_chosen(word, there) for there in places)), None)
-        if chosen is None:
-            titles = [info.title for there in places for info in there.infos]
-            close = difflib.get_close_matches(word, [RUNNING, CONFIGURED, *titles], n=1)
-            meant = f"did you mean `{close[0]}`?" if close else "`vedette rules list` shows the rules"
-            raise ConfigError(f"`{word}` is no path, no pack, and no rule's id or title; {meant}")
-        yield chosen
+    titles = [RUNNING, CONFIGURED]
+    missing = list(words)
+    for texts in (read_rules(configured), shipped_pack_texts()):
+        there = compile_rules(encode_rules(texts), DECODERS)
+        chosen = {word: engine for word in missing if (engine := _chosen(word, there)) is not None}
+        yield from chosen.values()
+        missing = [word for word in missing if word not in chosen]
+        if not missing:
+            return
+        titles += [info.title for info in there.infos]
+    close = difflib.get_close_matches(missing[0], titles, n=1)
+    meant = f"did you mean `{close[0]}`?" if close else "`vedette rules list` shows the rules"
+    raise ConfigError(f"`{missing[0]}` is no path, no pack, and no rule's id or title; {meant}")
 
 
 def _chosen(word: str, there: Engine) -> Engine | None:

@@ -11,6 +11,7 @@ import gc
 import multiprocessing
 import signal
 import sys
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from collector.decoders import DECODERS
@@ -104,7 +105,7 @@ def _workers(job: Job, processes: int) -> Generator[list[Connection]]:
     connections: list[Connection] = []
     workers: list[SpawnProcess] = []
     try:
-        with _ctrl_c_ignored():  # by the processes, that is, from their first moment on
+        with _ctrl_c_held_back():
             for number in range(processes):
                 ours, theirs = spawned.Pipe(duplex=False)
                 connections.append(ours)
@@ -122,12 +123,14 @@ def _workers(job: Job, processes: int) -> Generator[list[Connection]]:
 
 
 @contextlib.contextmanager
-def _ctrl_c_ignored() -> Generator[None]:
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _ctrl_c_held_back() -> Generator[None]:
+    """Let processes that are started here never see Ctrl-C, and this one when they are all there."""
+    resource_tracker.ensure_running()  # which would let it through again, were it started in between
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _work(share: Job, results: Connection) -> None:

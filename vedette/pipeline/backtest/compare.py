@@ -75,10 +75,10 @@ def _overlapping(
 ) -> list[tuple[BacktestAlert, BacktestAlert]]:
     """Pair alerts of one rule and entity whose windows have a time in common, each once, the earliest first."""
     waiting: dict[tuple[object, ...], list[BacktestAlert]] = {}
-    for new in sorted(after, key=lambda alert: -alert.opened_ns):
+    for new in sorted(after, key=_opening, reverse=True):
         waiting.setdefault(_key(new), []).append(new)
     pairs: list[tuple[BacktestAlert, BacktestAlert]] = []
-    for old in sorted(before, key=lambda alert: alert.opened_ns):
+    for old in sorted(before, key=_opening):
         news = waiting.get(_key(old), [])
         while news and news[-1].closes_ns <= old.opened_ns:
             news.pop()
@@ -89,3 +89,7 @@ def _overlapping(
 
 def _key(alert: BacktestAlert) -> tuple[object, ...]:
     return (alert.shared_as or alert.rule_id, alert.cluster, alert.entity)
+
+
+def _opening(alert: BacktestAlert) -> tuple[int, int]:
+    return (alert.opened_ns, alert.seq)
