@@ -26,8 +26,8 @@ class JsonValues:
     """Reads and remembers the values of one document.
 
     `time_ns` is the event's time; without it that of the document counts, if it has one. Time never is 0, because
-    `jevt.rawtime=0` is how stock rules write "never". `whole`: where `doc` is only the head of an audit event, what
-    fetches all of it when a field asks for more.
+    `jevt.rawtime=0` is how stock rules write "never". `whole`: where `doc` is only the head of an audit event (some of
+    its keys, and never the bodies), what fetches all of it when a field asks for more.
     """
 
     def __init__(
@@ -43,6 +43,11 @@ class JsonValues:
     def doc(self) -> dict[str, Any]:
         """The whole document."""
         return self._whole()
+
+    def pointed(self, pointer: str) -> Any:
+        """Return what a JSON pointer leads to; more than the head is fetched only if it does not begin there."""
+        first = pointer.removeprefix("/").partition("/")[0]
+        return pointed(self._head if first in self._head else self._whole(), pointer)
 
     @property
     def is_audit(self) -> bool:
@@ -113,7 +118,7 @@ def _moment(seconds: int) -> datetime:
 
 
 def _value(values: JsonValues, arg: str | None) -> Any:
-    return json_text(pointed(values.doc, arg or ""))
+    return json_text(values.pointed(arg or ""))
 
 
 def _object(values: JsonValues, _arg: str | None) -> Any:

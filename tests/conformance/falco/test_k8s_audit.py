@@ -9,14 +9,23 @@ from typing import Any
 
 import pytest
 
+from collector.decoders.kube_audit import KubeAudit
+from detectors.engine import Engine
 from detectors.falco import FalcoRule, load_falco_rules
 from detectors.falco.audit_event import Mode
+from detectors.falco.evaluation import FalcoOptions, engine_rules
 from detectors.falco.matching import JSON_SOURCES, Matcher, RuleMatching
 from detectors.rule import RuleText
-from tests.conformance.report import Record, judge, rows, vectors
+from tests.conformance.report import Record as Recorded
+from tests.conformance.report import judge, rows, vectors
+from vedette.schema.errors import DecodeError
+from vedette.schema.event import Event
+from vedette.schema.record import Record, Run
 
 Row = dict[str, Any]
 
+DECODER = KubeAudit()
+RUN = Run("test", DECODER.name, 1)
 STOCK = "falco_rules.1.0.1.yaml"
 """Upstream loads Falco's own rules first; some audit files append to their lists."""
 
@@ -42,6 +51,23 @@ def matcher_of(files: tuple[Path, ...], matching: RuleMatching) -> Matcher:
     return Matcher(rules_of(files), matching)
 
 
+@cache
+def engine_of(files: tuple[Path, ...], mode: Mode, matching: RuleMatching) -> Engine:
+    rules = engine_rules(rules_of(files), FalcoOptions(mode, matching))
+    return Engine(rules, {DECODER.name: DECODER})
+
+
+def found_in(engine: Engine, document: dict[str, Any]) -> list[str]:
+    """Return the names of the rules that match, after going the way of a record in the agent: screened first."""
+    payload = json.dumps(document).encode()
+    head = DECODER.decode(payload, "")
+    matches = engine.match(Event(Record(1, 1, payload, RUN, 1), DECODER, head))
+    passes = engine.screen(DECODER)
+    assert not (matches and passes is not None and passes(payload)), "the screen lets no match go"
+    assert all(match.explain() for match in matches)
+    return [match.rule.title for match in matches]
+
+
 def events(name: str) -> Iterator[dict[str, Any]]:
     """Yield the audit events of a file; a line may also be a list of them, or something else."""
     for line in (vectors("falco/k8s_audit/events") / name).read_text(encoding="utf-8").splitlines():
@@ -52,6 +78,15 @@ def events(name: str) -> Iterator[dict[str, Any]]:
         for document in found.get("items", [found]) if isinstance(found, dict) else []:
             if isinstance(document, dict):
                 yield document
+
+
+def is_audit_event(document: dict[str, Any]) -> bool:
+    """Say whether the agent takes it; what else upstream sends to its plugin has no values of fields."""
+    try:
+        DECODER.decode(json.dumps(document).encode(), "")
+    except DecodeError:
+        return False
+    return "auditID" in document
 
 
 def hits(row: Row, mode: Mode, matching: RuleMatching, *, current: bool) -> tuple[dict[str, int], set[str]]:
@@ -83,6 +118,23 @@ def case(row: Row, mode: Mode) -> str:
 
 
 @pytest.mark.parametrize("mode", list(Mode))
-def test_audit_cases(mode: Mode, record_property: Record) -> None:
+def test_audit_cases(mode: Mode, record_property: Recorded) -> None:
     results = {row["id"]: case(row, mode) for row in rows("falco/k8s_audit/cases.jsonl")}
     judge(f"falco/k8s_audit (mode {mode})", results, {}, record_property)
+
+
+@pytest.mark.parametrize("matching", list(RuleMatching))
+@pytest.mark.parametrize("mode", list(Mode))
+def test_the_engine_agrees(mode: Mode, matching: RuleMatching, record_property: Recorded) -> None:
+    """Every event of the cases, against the rules of that time and the current ones: as `Matcher` finds it."""
+    results: dict[str, str] = {}
+    for row in rows("falco/k8s_audit/cases.jsonl"):
+        wrong: list[str] = []
+        for files in dict.fromkeys((paths(row, current=False), paths(row, current=True))):
+            engine, matcher = engine_of(files, mode, matching), matcher_of(files, matching)
+            for document in filter(is_audit_event, events(row["event"])):
+                wanted = [rule.name for rule in matcher.match_document(document, mode)]
+                found = found_in(engine, document)
+                wrong += [f"{found} is not {wanted}"] * (found != wanted)
+        results[row["id"]] = " | ".join(wrong)
+    judge(f"falco/k8s_audit by the engine (mode {mode}, {matching})", results, {}, record_property)
