@@ -15,6 +15,7 @@ from detectors.rule import LoadedRules, Rule, RuleText
 from detectors.sigma.documents import Document
 from detectors.sigma.filters import Filter
 from detectors.sigma.loading import Loading
+from detectors.testing.related import Related
 from vedette.schema.errors import ConfigError
 
 AnyRule = Rule | Correlation
@@ -35,6 +36,7 @@ class Library:
         self._loading = Loading(ours, ours=True, defaults={}, others=others)
         rules, errors, correlations = self._loading.finish()
         self.loaded: LoadedRules = LoadedRules((*rules, *others), (*errors, *loaded.errors), correlations)
+        self.related = Related(self.loaded)
         self._places = {draft.info.rule_id: frozenset(draft.places) for draft in self._loading.drafts}
         self.rules: dict[str, AnyRule] = {}
         """Every rule and correlation by its id, in the order of the texts."""
@@ -43,13 +45,13 @@ class Library:
             self.rules.setdefault(rule.info.rule_id, rule)
 
     def find(self, name: str) -> AnyRule:
-        """Return the rule with an id (in either case) or a title.
+        """Return the rule with an id or a title, in any case.
 
         Raises:
             ConfigError: there is none, or several have the title.
         """
         found = [rule for rule in self.rules.values() if name.lower() == rule.info.rule_id.lower()]
-        found = found or [rule for rule in self.rules.values() if name == rule.info.title]
+        found = found or [rule for rule in self.rules.values() if name.lower() == rule.info.title.lower()]
         if len(found) > 1:
             ids = ", ".join(rule.info.rule_id for rule in found)
             raise ConfigError(f"{len(found)} rules have the title `{name}`; name one by its id: {ids}")

@@ -17,6 +17,7 @@ from detectors.rule import Rule
 from detectors.sigma.separate_tests import SeparateTest
 from detectors.testing.case import RuleTest
 from detectors.testing.mutants import Change, correlation_mutants, mutants
+from detectors.testing.related import asks
 from detectors.testing.running import Bench, CaseError
 from detectors.testing.trace import Part, decisive, trace_rule
 from vedette.schema.errors import ConfigError, RuleError
@@ -145,7 +146,7 @@ class Checker:
                 yield change, all(fires is test.match for fires, test in zip(fired, tests, strict=True))
             return
         for variant in (found for found in self.library.variants(rule.info.rule_id) if found.exact is None):
-            asked = [[_values(event.doc) for event in course if self.bench.asks(variant, event)] for course in events]
+            asked = [[_values(event.doc) for event in course if asks(variant, event)] for course in events]
             expected = [_any(variant.predicate, documents) for documents in asked]
             for change, predicate in mutants(variant.predicate, partial(self.library.is_own, rule.info.rule_id)):
                 outcomes = (_any(predicate, documents) for documents in asked)

@@ -16,8 +16,8 @@ from detectors.correlation.definition import Correlation
 from detectors.correlation.finding import EventFinding, Firing
 from detectors.engine import Engine
 from detectors.rule import LoadedRules, Rule
-from detectors.sigma.logsource import contains
 from detectors.testing.case import GivenEvent, RuleTest
+from detectors.testing.related import Related, asks
 from vedette.schema.alert import Evidence
 from vedette.schema.errors import DecodeError
 from vedette.schema.event import Decoder, Event, Nature
@@ -45,10 +45,9 @@ class Bench:
 
     def __init__(self, loaded: LoadedRules, decoders: Mapping[str, Decoder]) -> None:
         """Compile the rules; events are decoded by `decoders`."""
-        self._loaded = loaded
         self._decoders = decoders
         self._engine = Engine(loaded.rules, decoders)
-        self._correlations = {over.info.rule_id: over for over in loaded.correlations}
+        self._related = Related(loaded)
 
     def passes(self, rule: Rule | Correlation, test: RuleTest) -> bool:
         """Say whether a test comes out as it should.
@@ -68,7 +67,7 @@ class Bench:
     def course(self, correlation: Correlation, events: Iterable[Event]) -> Course:
         """Run a correlation, and those that it looks at, over events until the end."""
         correlator = Correlator()
-        correlator.use(self.chain(correlation))
+        correlator.use(self._related.chain(correlation))
         course = Course([], {}, {})
         for found in self._firings(correlator, events, course.matched):
             if found.correlation.info.rule_id == correlation.info.rule_id:
@@ -78,11 +77,7 @@ class Bench:
 
     def asked(self, rule: Rule, event: Event) -> list[Rule]:
         """Return what pipelines made of a rule for the log sources of an event."""
-        return [one for one in self.below(rule) if self.asks(one, event)]
-
-    def asks(self, rule: Rule, event: Event) -> bool:
-        """Say whether a rule is asked about an event."""
-        return not rule.idle and any(contains(rule.logsource, source) for source in event.decoder.logsources)
+        return [one for one in self._related.below(rule) if asks(one, event)]
 
     def events(self, rule: Rule | Correlation, test: RuleTest) -> list[Event]:
         """Return a test's events, decoded.
@@ -105,7 +100,7 @@ class Bench:
         return found
 
     def _decoder(self, rule: Rule | Correlation, given: GivenEvent) -> Decoder:
-        names = (given.format,) if given.format else self.formats(rule)
+        names = (given.format,) if given.format else self._related.formats(rule, self._decoders)
         if len(names) == 1 and names[0] in self._decoders:
             return self._decoders[names[0]]
         if given.format:
@@ -113,28 +108,6 @@ class Bench:
         if names:
             raise CaseError(f"the rule looks at {', '.join(names)}: say with `format` which of them the event is")
         raise CaseError("no source provides the rule's log source, so nothing can be an event of it")
-
-    def formats(self, rule: Rule | Correlation) -> tuple[str, ...]:
-        """Return the names of the formats whose events a rule looks at, or the rules of a correlation."""
-        wanted = {found.logsource for found in self.below(rule) if not found.idle}
-        return tuple(
-            name
-            for name, decoder in self._decoders.items()
-            if any(contains(want, source) for want in wanted for source in decoder.logsources)
-        )
-
-    def below(self, rule: Rule | Correlation) -> tuple[Rule, ...]:
-        """Return the rules that a correlation looks at, also by way of others; or what pipelines made of a rule."""
-        ids = {member for over in self.chain(rule) for member in _members(over)} | {rule.info.rule_id}
-        return tuple(found for found in self._loaded.rules if found.info.rule_id in ids)
-
-    def chain(self, rule: Rule | Correlation) -> tuple[Correlation, ...]:
-        """Return a correlation and those that it looks at, which come before it; of a rule there are none."""
-        if not isinstance(rule, Correlation):
-            return ()
-        below = [self._correlations[name] for name in _members(rule) if name in self._correlations]
-        found = {one.info.rule_id: one for over in below for one in self.chain(over)}
-        return (*found.values(), rule)
 
     def _firings(self, correlator: Correlator, events: Iterable[Event], matched: dict[str, int]) -> Iterator[Firing]:
         arrival_ns = 0
@@ -145,10 +118,6 @@ class Bench:
                 yield from correlator.advance(arrival_ns)
                 yield from correlator.observe(rule_id, EventFinding(event, "", _sample))
         yield from correlator.finish(arrival_ns)
-
-
-def _members(rule: Rule | Correlation) -> tuple[str, ...]:
-    return tuple(member.rule_id for member in rule.members) if isinstance(rule, Correlation) else ()
 
 
 def _event(decoder: Decoder, document: dict[str, Any], position: int, seq: int) -> Event:
