@@ -74,7 +74,10 @@ async def test_reload_puts_other_rules_in_force(agent: Agent, vedette: Vedette) 
     agent.rules.write_text(OTHER_RULE)
     told = await asyncio.to_thread(vedette, "reload", "--config", agent.config)
 
-    assert (told.status, told.err) == (0, "1 rule in force\n")
+    changes = "  1 rule added: Each deletion\n  1 rule removed: Each audited write\n"
+    assert (told.status, told.err) == (0, f"1 rule in force\n{changes}")
+    logged = next(line for line in agent.logged() if line["message"] == RELOADED)
+    assert logged["changes"]["rules_removed"] == {"count": 1, "names": ["Each audited write"]}
     assert await matched(agent, "after") == of_other("after")
     again = await asyncio.to_thread(vedette, "reload", "--config", agent.config)
     assert again.err == "1 rule in force; nothing had changed\n"

@@ -25,7 +25,8 @@ from collector.decoders import DECODERS
 from vedette.app.metrics.families import Live
 from vedette.app.metrics.server import MetricsServer
 from vedette.app.open_files import allow_open_files, open_files_needed
-from vedette.app.wiring import build_deliveries, build_sources, read_rules
+from vedette.app.rule_set import changes_between, read_rule_set
+from vedette.app.wiring import build_deliveries, build_sources
 from vedette.journal.sqlite import (
     DataFolder,
     SqliteCoreLog,
@@ -42,17 +43,17 @@ from vedette.pipeline.detect import DetectRole
 from vedette.pipeline.detector import Detector
 from vedette.pipeline.intake import IntakeRole
 from vedette.pipeline.replay import Replay, ReplayRequest
-from vedette.pipeline.rulesets import compile_rules, encode_rules, hash_of
+from vedette.pipeline.rulesets import hash_of
 from vedette.pipeline.tail import Tail
 from vedette.runtime.clock import SystemClock
 from vedette.runtime.telemetry import OperationalEvent
 from vedette.schema.errors import ConfigError, TransientError, VedetteError
-from vedette.schema.settings import encode_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from vedette.app.config import Config
+    from vedette.app.rule_set import RuleSet
     from vedette.runtime.source import Source
     from vedette.schema.event import Decoder
 
@@ -97,6 +98,8 @@ class RulesReloaded(OperationalEvent):
     metric: ClassVar[Counter] = Counter("vedette_rule_reloads_total", "Rule sets put in force while running")
     rules: int
     changed: bool
+    changes: dict[str, Any]
+    """As `rule_set.Changes` has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +116,13 @@ class RulesRefused(OperationalEvent):
 class Agent:
     """One agent from configuration to stop; `run` does it all."""
 
-    def __init__(self, config: Config, decoders: Mapping[str, Decoder]) -> None:
-        """Take the configuration; nothing is opened before `run`."""
+    def __init__(
+        self, config: Config, decoders: Mapping[str, Decoder], reread: Callable[[], Config] | None = None
+    ) -> None:
+        """Take the configuration; nothing is opened before `run`. `reread` reads it again for a reload."""
         self._config = config
+        self._reread = reread or (lambda: config)
+        self._reloads = asyncio.Lock()
         self._decoders = decoders
         self._folder = DataFolder(config.data_dir)
         self._stop = asyncio.Event()
@@ -142,8 +149,7 @@ class Agent:
     # --- start --------------------------------------------------------------------------------------------------------
     async def _open(self) -> None:
         config, folder = self._config, self._folder
-        content = encode_rules(read_rules(config.rules), config.rules.falco.options())
-        engine = await asyncio.to_thread(compile_rules, content, self._decoders)
+        self._rule_set = await asyncio.to_thread(self._read_rule_set, config)
         self._log = self._open_with_ballast(partial(SqliteIntakeLog, folder.intake, None, config.journal.retention()))
         self._reader = SqliteIntakeReader(folder.intake)
         core = self._open_with_ballast(partial(SqliteCoreLog, folder.core))
@@ -151,7 +157,7 @@ class Agent:
         self._core = CoreThread(core, folder)
         self._tail = Tail()
         self._detector = Detector(self._decoders, self._reader.blob)
-        self._detector.adopt(hash_of(content), engine)
+        self._adopt(self._rule_set)
         self._detect = DetectRole(
             self._reader,
             self._core,
@@ -175,7 +181,6 @@ class Agent:
             ),
             ControlRecord(control_record.OP_START, version=self._version),
         ]
-        self._rules, self._rule_count = content, len(engine.infos)
         self._metrics = MetricsServer(config.metrics, folder, self._live)
 
     def _open_with_ballast(self, opened: Callable[[], T]) -> T:
@@ -190,7 +195,13 @@ class Agent:
     async def _run_roles(self, on_ready: Callable[[list[str]], None] | None) -> None:
         control = ControlServer(
             self._folder.control_socket,
-            {"status": self._status, "reload": self._reload, "stop": self._stop_asked, "replay": self._replay_asked},
+            {
+                "status": self._status,
+                "reload": self._reload,
+                "stop": self._stop_asked,
+                "replay": self._replay_asked,
+                "unheard": self._unheard,
+            },
         )
         async with asyncio.TaskGroup() as roles:
             intake = roles.create_task(self._intake.run(), name="intake")
@@ -220,12 +231,20 @@ class Agent:
     async def _put_in_force(self) -> None:
         for record in self._first_controls:
             await self._intake.control(record)
-        settings = encode_settings(self._config.detection_settings())
-        await self._change(control_record.OP_SETTINGS, "settings", settings)
-        await self._change(control_record.OP_RULES, "rules", self._rules)
+        await self._use_rule_set(self._rule_set)
 
-    async def _change(self, op: str, kind: str, content: bytes) -> None:
-        await self._intake.control(ControlRecord(op, hash=hash_of(content)), {kind: content})
+    async def _use_rule_set(self, found: RuleSet) -> None:
+        """Let the log say, in one record, which rules and settings hold from here on."""
+        self._adopt(found)
+        record = ControlRecord(control_record.OP_RULES, hash=hash_of(found.rules), settings=hash_of(found.settings))
+        await self._intake.control(record, {"rules": found.rules, "settings": found.settings})
+        self._rule_set = found
+
+    def _adopt(self, found: RuleSet) -> None:
+        self._detector.adopt(hash_of(found.rules), found.engine, found.watching)
+
+    def _read_rule_set(self, config: Config) -> RuleSet:
+        return read_rule_set(config.rules, self._config.detection_settings(), self._decoders)
 
     async def _start_sources(self) -> list[Source]:
         for source in self._sources:
@@ -234,7 +253,7 @@ class Agent:
 
     def _announce(self, on_ready: Callable[[list[str]], None] | None) -> None:
         urls = [url for source in self._sources for url in source.urls()]
-        AgentStarted(self._version, str(self._folder.path), urls, self._rule_count).emit()
+        AgentStarted(self._version, str(self._folder.path), urls, len(self._rule_set.engine.infos)).emit()
         if on_ready is not None:
             on_ready(urls)
 
@@ -303,7 +322,7 @@ class Agent:
             "pid": os.getpid(),
             "data_dir": str(self._folder.path),
             "urls": [url for source in self._sources for url in source.urls()],
-            "rules": self._rule_count,
+            "rules": len(self._rule_set.engine.infos),
             "detected_seq": self._detect.seq,
             "checkpoint_seq": self._detect.checkpoint_seq,
             "open_alerts": len(self._detector.rollup.state),
@@ -317,21 +336,27 @@ class Agent:
         open_alerts = len(self._detector.rollup.state)
         return Live(self._version, self._config.sources, rules, open_alerts, self._intake.failure is None)
 
-    async def _reload(self, _: Mapping[str, Any]) -> dict[str, Any]:
-        try:
-            configured = self._config.rules
-            content = encode_rules(read_rules(configured), configured.falco.options())
-            engine = await asyncio.to_thread(compile_rules, content, self._decoders)
-            changed = content != self._rules
-            if changed:
-                self._detector.adopt(hash_of(content), engine)
-                await self._change(control_record.OP_RULES, "rules", content)
-                self._rules, self._rule_count = content, len(engine.infos)
-        except VedetteError as error:
-            RulesRefused(str(error)).emit()
-            raise
-        RulesReloaded(len(engine.infos), changed).emit()
-        return {"rules": len(engine.infos), "changed": changed}
+    async def _reload(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Read the configured rules again; take all of them or none. `dry_run` only tells."""
+        dry_run = request.get("dry_run") is True
+        async with self._reloads:
+            try:
+                found = await asyncio.to_thread(lambda: self._read_rule_set(self._reread()))
+                changed = found[:2] != self._rule_set[:2]
+                changes = msgspec.to_builtins(changes_between(self._rule_set.inventory, found.inventory))
+                if changed and not dry_run:
+                    await self._use_rule_set(found)
+            except VedetteError as error:
+                if not dry_run:
+                    RulesRefused(str(error)).emit()
+                raise
+        count = len(found.engine.infos)
+        if not dry_run:
+            RulesReloaded(count, changed, changes).emit()
+        return {"rules": count, "changed": changed, "changes": changes}
+
+    async def _unheard(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        return self._detector.unheard.as_document()
 
     async def _replay_asked(self, request: Mapping[str, Any]) -> dict[str, Any]:
         try:
@@ -364,6 +389,11 @@ async def _finish(role: asyncio.Task[None], seconds: float) -> bool:
     return bool(done)
 
 
-async def run_agent(config: Config, *, on_ready: Callable[[list[str]], None] | None = None) -> None:
+async def run_agent(
+    config: Config,
+    *,
+    on_ready: Callable[[list[str]], None] | None = None,
+    reread: Callable[[], Config] | None = None,
+) -> None:
     """Run an agent with all decoders until it is told to stop; see `Agent.run` for what it raises."""
-    await Agent(config, DECODERS).run(on_ready)
+    await Agent(config, DECODERS, reread).run(on_ready)

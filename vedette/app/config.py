@@ -216,6 +216,9 @@ class Rules(Section):
     are read in this order, the files of a folder in that of their names. Default: none."""
     falco: FalcoRules = Field(default_factory=FalcoRules)
     """How rules in Falco's language are run. Default: as below."""
+    shadow: list[str] = Field(default_factory=list)
+    """Packs, ids and titles of rules that run and count, and alert nobody; `falco:NAME` for what Falco reports.
+    `vedette rules shadow` shows what they would have done. Default: none."""
 
 
 class Alerts(Section):
@@ -329,4 +332,5 @@ class Config(Section):
             cluster=self.cluster,
             sources={name: SourceLabels(entry.cluster, entry.labels) for name, entry in self.sources.items()},
             rollup=self.alerts.rollup(),
+            shadow=tuple(self.rules.shadow),
         )

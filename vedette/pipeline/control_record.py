@@ -1,7 +1,7 @@
 """Control records: everything that changes detection, as input in the intake log.
 
 One JSON object with `op`: `start`, `stop`, `tick`, `rules` and `settings` (naming a blob by its SHA-256 in `hash`),
-`operator_reset` (naming an operator and the versions).
+`operator_reset` (naming an operator and the versions). `rules` may name settings that hold from the same record on.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ class ControlRecord(msgspec.Struct, omit_defaults=True):
     version: str = ""
     operator: str = ""
     detail: str = ""
+    settings: str = ""
 
 
 OP_START: Final = "start"

@@ -247,7 +247,7 @@ class Detector:
     def _obey(self, control: ControlRecord, arrival_ns: int, effects: Effects) -> None:
         if control.op == OP_RULES:
             self.prepare([control.hash])
-            self.control.change(rules=control.hash)
+            self.control.change(rules=control.hash, settings=control.settings)
         elif control.op == OP_SETTINGS:
             self.control.change(settings=control.hash)
         else:

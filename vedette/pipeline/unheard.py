@@ -7,7 +7,7 @@ restart. Everything here costs matches something, never events.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import orjson
@@ -88,6 +88,10 @@ class Tallies:
             tally.last_ns, tally.last_seq = time_ns, seq
         return tally
 
+    def as_document(self) -> dict[str, Any]:
+        """Return all of them as plain objects."""
+        return {key: msgspec.to_builtins(self.state.get(key)) for key in self.state}
+
     def rebuild(self) -> None:
         """Nothing is derived."""
 
@@ -125,6 +129,10 @@ class Unheard:
         """Begin to count for what is new in force, and forget what no longer is."""
         self.shadow.keep(self._shadow_ids, arrival_ns)
         self.exceptions.keep(self._exception_keys, arrival_ns)
+
+    def as_document(self) -> dict[str, Any]:
+        """Return what was counted, as plain objects: `shadow` by rule, `exceptions` by exception and rule."""
+        return {tallies.name: tallies.as_document() for tallies in (self.shadow, self.exceptions)}
 
     def is_in_shadow(self, rule: RuleInfo) -> bool:
         """Whether a rule or correlation alerts nobody."""

@@ -69,7 +69,7 @@ def _agent(config: Path | None, data_dir: Path | None) -> Coroutine[None, None, 
 
     loaded = load_config(config, data_dir=data_dir)
     configure_logging(loaded.log.level)
-    return run_agent(loaded, on_ready=_announce)
+    return run_agent(loaded, on_ready=_announce, reread=lambda: load_config(config, data_dir=data_dir))
 
 
 def _sample_day(data_dir: Path | None, *, free_ports: bool) -> Coroutine[None, None, None]:
