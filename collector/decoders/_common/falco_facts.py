@@ -1,15 +1,20 @@
 """Who did what where, out of a Falco alert's fields (falco.org, supported fields; `ka.` is the k8saudit plugin's).
 
-A field that Falco could not fill is null or `<NA>`, or missing because the rule's output does not print it.
+A field that Falco could not fill is null or `<NA>`, or missing because the rule's output does not print it. All alerts
+of a rule print the same fields: which of them say something is found once for each such shape.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from collector.decoders._common.values import text, texts, whole
 from vedette.schema.event import Document, Facts
+from vedette.schema.limits import TEXT_CHARS_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _UNKNOWN: Final = frozenset({"", "<NA>", "N/A", "<nil>"})
 _HOST: Final = "host"
@@ -27,28 +32,69 @@ _WORKLOADS: Final = (
     ("ReplicaSet", ("k8s.rs.name", "k8smeta.rs.name")),
     ("ReplicationController", ("k8s.rc.name", "k8smeta.rc.name")),
 )
+_TEXTS: Final = {
+    "actor": ("ka.user.name", "user.name", "user.loginname"),
+    "user_agent": ("ka.useragent",),
+    "action": ("evt.type", "ka.verb"),
+    "namespace": ("k8s.ns.name", "k8smeta.ns.name", "ka.target.namespace"),
+    "name": ("ka.target.name",),
+    "pod": ("k8s.pod.name", "k8smeta.pod.name"),
+    "container": ("container.name", "k8s.container.name"),
+    "container_id": ("container.id",),
+    "process": ("proc.name", "proc.exepath", "proc.exe"),
+    "command": ("proc.cmdline", "ka.uri.param[command]"),
+    "protocol": ("fd.l4proto",),
+}
+"""Facts that are the first of these fields that Falco filled."""
+_SHAPES_MAX: Final = 1024
+"""Shapes remembered: Falco's rule files define some hundred rules."""
+_SHAPE_FIELDS_MAX: Final = 100
+_SHAPE_CHARS_MAX: Final = 4096
+"""Fields, and characters of their names, of a shape worth remembering; anybody may send others."""
+
+
+class _Shape(NamedTuple):
+    """What to ask alerts with the same fields: `texts` are field and fact, and the last one that is filled counts."""
+
+    texts: tuple[tuple[str, str], ...]
+    parts: tuple[Callable[[Facts, Document], None], ...]
 
 
 def facts_of(doc: Document) -> Facts:
     """Normalise one alert; what is absent, unknown to Falco or of an unexpected type stays empty."""
+    shape = _shapes.get(tuple(doc)) or _remember(doc)
     facts = Facts()
-    _add_actor(facts, doc)
-    _add_workload(facts, doc)
-    _add_target(facts, doc)
-    _add_connection(facts, doc)
-    _add_outcome(facts, doc)
-    facts.action = _pick(doc, "evt.type", "ka.verb")
-    facts.process = _pick(doc, "proc.name", "proc.exepath", "proc.exe")
-    facts.command = _pick(doc, "proc.cmdline", "ka.uri.param[command]")
+    for field, fact in shape.texts:
+        value = doc[field]
+        if isinstance(value, str) and value not in _UNKNOWN:
+            setattr(facts, fact, value[:TEXT_CHARS_MAX])
+    for part in shape.parts:
+        part(facts, doc)
     return facts
+
+
+_shapes: Final[dict[tuple[str, ...], _Shape]] = {}
+
+
+def _remember(doc: Document) -> _Shape:
+    """Find the shape of an alert, and keep it for the next one; begin anew when there are too many."""
+    shape = _Shape(
+        tuple((field, fact) for fact, fields in _TEXTS.items() for field in reversed(fields) if field in doc),
+        tuple(part for part, fields in _PARTS.items() if any(field in doc for field in fields)),
+    )
+    if len(doc) <= _SHAPE_FIELDS_MAX and sum(map(len, doc)) <= _SHAPE_CHARS_MAX:
+        if len(_shapes) >= _SHAPES_MAX:
+            _shapes.clear()
+        _shapes[tuple(doc)] = shape
+    return shape
 
 
 def _pick(doc: Document, *fields: str) -> str:
     """The first field that Falco filled with a string."""
     for field in fields:
-        value = text(doc.get(field))
-        if value not in _UNKNOWN:
-            return value
+        value = doc.get(field)
+        if isinstance(value, str) and value not in _UNKNOWN:
+            return value[:TEXT_CHARS_MAX]
     return ""
 
 
@@ -63,47 +109,53 @@ def _list(value: Any) -> tuple[str, ...]:
     return tuple(word for word in texts(value) if word not in _UNKNOWN)
 
 
-def _add_actor(facts: Facts, doc: Document) -> None:
+def _add_impersonated(facts: Facts, doc: Document) -> None:
     impersonated = _pick(doc, "ka.impuser.name")
-    user = _pick(doc, "ka.user.name", "user.name", "user.loginname")
-    facts.actor = impersonated or user
-    facts.actor_real = user if impersonated else ""
-    facts.groups = _list(doc.get("ka.user.groups"))
-    facts.user_agent = _pick(doc, "ka.useragent")
+    if impersonated:
+        facts.actor, facts.actor_real = impersonated, facts.actor
+
+
+def _add_groups(facts: Facts, doc: Document) -> None:
+    facts.groups = _list(doc["ka.user.groups"])
+
+
+def _check_container(facts: Facts, doc: Document) -> None:
+    """The host is no container; and tell what Falco did not know of one."""
+    if facts.container_id == _HOST:
+        facts.container_id = facts.container = ""
+    elif facts.container_id:
+        for field in _RESOLVED:
+            if field in doc and not _pick(doc, field):
+                facts.incomplete = ("unresolved",)
 
 
 def _add_workload(facts: Facts, doc: Document) -> None:
-    container_id = _pick(doc, "container.id")
-    facts.container_id = "" if container_id == _HOST else container_id
-    facts.container = "" if container_id == _HOST else _pick(doc, "container.name", "k8s.container.name")
-    facts.pod = _pick(doc, "k8s.pod.name", "k8smeta.pod.name")
-    facts.images = _images(doc)
     for kind, fields in _WORKLOADS:
-        facts.workload = facts.workload or _pick(doc, *fields)
-        facts.workload_kind = facts.workload_kind or (kind if facts.workload else "")
+        facts.workload = _pick(doc, *fields)
+        if facts.workload:
+            facts.workload_kind = kind
+            return
+
+
+def _add_node(facts: Facts, doc: Document) -> None:
     if doc.get("source") in _NODE_SOURCES:
         facts.node = _pick(doc, "k8smeta.node.name", "hostname")
-    if facts.container_id and any(field in doc and not _pick(doc, field) for field in _RESOLVED):
-        facts.incomplete = ("unresolved",)
 
 
-def _images(doc: Document) -> tuple[str, ...]:
-    whole_name = _pick(doc, "container.image")
-    repository, tag, digest = (_pick(doc, f"container.image.{part}") for part in ("repository", "tag", "digest"))
+def _add_images(facts: Facts, doc: Document) -> None:
+    whole_name, repository = _pick(doc, "container.image"), _pick(doc, "container.image.repository")
     if not whole_name and repository:
+        tag, digest = _pick(doc, "container.image.tag"), _pick(doc, "container.image.digest")
         whole_name = repository + (f":{tag}" if tag else "") + (f"@{digest}" if digest else "")
-    return (whole_name,) if whole_name else _list(doc.get("ka.req.pod.containers.image"))
+    facts.images = (whole_name,) if whole_name else _list(doc.get("ka.req.pod.containers.image"))
 
 
-def _add_target(facts: Facts, doc: Document) -> None:
+def _add_resource(facts: Facts, doc: Document) -> None:
     resource, subresource = _pick(doc, "ka.target.resource"), _pick(doc, "ka.target.subresource")
     facts.resource = f"{resource}/{subresource}" if subresource else resource
-    facts.namespace = _pick(doc, "k8s.ns.name", "k8smeta.ns.name", "ka.target.namespace")
-    facts.name = _pick(doc, "ka.target.name")
 
 
 def _add_connection(facts: Facts, doc: Document) -> None:
-    facts.protocol = _pick(doc, "fd.l4proto")
     match = _CONNECTION.fullmatch(_pick(doc, "fd.name"))
     source, source_port, destination, destination_port = match.groups() if match else ("", "", "", "")
     source = source or _pick(doc, "fd.cip")
@@ -126,3 +178,20 @@ def _add_outcome(facts: Facts, doc: Document) -> None:
         facts.outcome = "success" if result == "SUCCESS" else "failure"
     elif type(raw) is int:
         facts.outcome = "failure" if raw < 0 else "success"
+
+
+_PARTS: Final = {
+    _add_impersonated: ("ka.impuser.name",),
+    _add_groups: ("ka.user.groups",),
+    _check_container: ("container.id",),
+    _add_workload: tuple(field for _, fields in _WORKLOADS for field in fields),
+    _add_node: ("k8smeta.node.name", "hostname"),
+    _add_images: ("container.image", "container.image.repository", "ka.req.pod.containers.image"),
+    _add_resource: ("ka.target.resource", "ka.target.subresource"),
+    _add_connection: (
+        *("fd.name", "fd.cip", "fd.sip", "fd.rip", "ka.sourceips"),
+        *("fd.cport", "fd.sport", "fd.rport"),
+    ),
+    _add_outcome: ("ka.response.code", "ka.auth.decision", "evt.res", "evt.rawres"),
+}
+"""What takes more than one field, or more than a look; each with the fields without which it has nothing to do."""

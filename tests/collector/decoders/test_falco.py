@@ -4,8 +4,11 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from collector.decoders import DECODERS
+from collector.decoders._common import falco_facts
 from vedette.schema.errors import DecodeError
 from vedette.schema.event import Facts, LogSource, Loss, Nature
 from vedette.schema.level import Level
@@ -340,6 +343,35 @@ def test_facts_of_an_audit_alert() -> None:
 def test_facts(fields: dict[str, Any], expected: dict[str, Any]) -> None:
     found = facts(**fields)
     assert {name: getattr(found, name) for name in expected} == expected
+
+
+SAID: st.SearchStrategy[Any] = st.sampled_from(
+    ["", "<NA>", "x", "host", "y" * 2000, None, 3, ["a", "<NA>"], {}, "1.1.1.1:1->1.1.1.2:2", 403]
+)
+NAMES = sorted(
+    {*FIELDS, "hostname", "fd.name", "fd.sip", "ka.user.name", "ka.impuser.name", "ka.response.code", "k8smeta.rs.name"}
+)
+
+
+@given(names=st.lists(st.sampled_from(NAMES), unique=True), data=st.data())
+def test_facts_do_not_depend_on_alerts_before(names: list[str], data: st.DataObject) -> None:
+    before, doc = ({name: data.draw(SAID) for name in names} for _ in range(2))
+    falco_facts._shapes.clear()
+    alone = FALCO.facts(doc)
+    falco_facts._shapes.clear()
+    FALCO.facts(before)
+    assert FALCO.facts(doc) == alone
+    assert list(falco_facts._shapes) == [tuple(doc)]
+
+
+def test_shapes_that_anybody_may_send_are_forgotten() -> None:
+    falco_facts._shapes.clear()
+    assert FALCO.facts({**ALERT, **FIELDS, **{f"x{number}": 1 for number in range(100)}}).process == "bash"
+    assert FALCO.facts({"x" * 5000: 1, **FIELDS}).process == "bash"
+    assert not falco_facts._shapes
+    for number in range(2000):
+        assert FALCO.facts({f"x{number}": 1, **FIELDS}).process == "bash"
+    assert len(falco_facts._shapes) <= falco_facts._SHAPES_MAX
 
 
 def test_the_host_of_a_plugin_is_no_node() -> None:
