@@ -29,6 +29,7 @@ REASON_CHARS_MAX: Final = 400
 class Line(NamedTuple):
     """One document on its way: `content` is its action and itself, each with its line break."""
 
+    index_name: str
     document_id: str
     content: bytes
 
@@ -37,7 +38,7 @@ def line(action: Literal["index", "create"], index: str, document_id: str, docum
     """Make the two lines of a document. Index, id and version are ours: letters, digits, `-`, `_` and `.` alone."""
     header = f'{{"{action}":{{"_index":"{index}","_id":"{document_id}"{version}}}}}\n'
     # JSON holds line breaks only between its parts; one there would end the document for the server.
-    return Line(document_id, b"%b%b\n" % (header.encode("ascii"), document.replace(b"\n", b" ")))
+    return Line(index, document_id, b"%b%b\n" % (header.encode("ascii"), document.replace(b"\n", b" ")))
 
 
 def requests(lines: Sequence[Line], bytes_max: int) -> Iterator[Sequence[Line]]:

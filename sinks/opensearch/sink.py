@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from sinks.opensearch import bulk
 from sinks.opensearch.bulk import OPERATOR_RETRY_S
 from sinks.opensearch.client import NOT_FOUND, OK, Client
-from sinks.opensearch.documents import event_document, event_id
+from sinks.opensearch.documents import EventDocuments, event_id
 from sinks.opensearch.probe import probe
 from sinks.opensearch.templates import Body, Standing, standing, template
 from vedette.schema.errors import ConfigError, PermanentError, TransientError
@@ -34,8 +35,6 @@ _DAY_S: Final = 24 * 3600
 _DAY_NS: Final = _DAY_S * SECOND_NS
 _INDICES_KEPT: Final = 64
 """Names of indices that are remembered: some days of late events; more are looked at again."""
-_EVENTS_A_TURN: Final = 100
-"""Events made ready between turns of the event loop: with their facts some 30 µs each."""
 _TOO_LARGE: Final = 413
 
 
@@ -49,7 +48,9 @@ class OpenSearchSink:
         self._context = context
         self._client: Client | None = None
         self._connected_once = False
-        self._days: dict[tuple[str, int], str] = {}
+        self._documents = EventDocuments(settings.original_bytes_max)
+        self._looked: set[str] = set()
+        """Indices whose template was looked at."""
 
     async def start(self) -> None:
         """Install the templates.
@@ -66,10 +67,7 @@ class OpenSearchSink:
         Raises:
             TransientError: the server can't be asked, or refuses everything.
         """
-        indices = await self._indices("alerts", [revision.opened_ns for revision in revisions])
-        return await self._write(
-            [_alert_line(index, revision) for index, revision in zip(indices, revisions, strict=True)]
-        )
+        return await self._write("alerts", [self._alert_line(revision) for revision in revisions])
 
     async def deliver_events(self, events: Sequence[ForwardedEvent]) -> Sequence[Outcome]:
         """Write each event once, under its sequence number and content id.
@@ -77,14 +75,20 @@ class OpenSearchSink:
         Raises:
             TransientError: the server can't be asked, or refuses everything.
         """
-        indices = await self._indices("events", [forwarded.event.record.arrival_ns for forwarded in events])
-        lines: list[Line] = []
-        for at, (index, forwarded) in enumerate(zip(indices, events, strict=True)):
-            if at % _EVENTS_A_TURN == 0:
-                await asyncio.sleep(0)
-            document = event_document(forwarded, self._settings.original_bytes_max)
-            lines.append(bulk.line("create", index, event_id(forwarded), document))
-        return await self._write(lines)
+        return await self.deliver_prepared([self.prepare_event(forwarded) for forwarded in events])
+
+    def prepare_event(self, forwarded: ForwardedEvent) -> Line:
+        """Make an event ready for `deliver_prepared`."""
+        index = _index(self._settings.index_prefix, "events", forwarded.event.record.arrival_ns // _DAY_NS)
+        return bulk.line("create", index, event_id(forwarded), self._documents.encode(forwarded))
+
+    async def deliver_prepared(self, events: Sequence[Line]) -> Sequence[Outcome]:
+        """Do as `deliver_events` with what `prepare_event` made.
+
+        Raises:
+            TransientError: as there.
+        """
+        return await self._write("events", events)
 
     async def stop(self) -> None:
         """Close the connections."""
@@ -98,14 +102,20 @@ class OpenSearchSink:
         return await probe(self.name, self._settings, self._context)
 
     # --- writing ------------------------------------------------------------------------------------------------------
-    async def _write(self, lines: Sequence[Line]) -> list[Outcome]:
+    def _alert_line(self, revision: AlertRevision) -> Line:
+        index = _index(self._settings.index_prefix, "alerts", revision.opened_ns // _DAY_NS)
+        version = f',"version":{revision.version},"version_type":"external"'
+        return bulk.line("index", index, revision.alert_id, revision.document, version)
+
+    async def _write(self, log: str, lines: Sequence[Line]) -> list[Outcome]:
         """Send lines in requests; once a request failed as a whole, the rest waits with it."""
+        await self._look(log, {entry.index_name for entry in lines})
         outcomes: list[Outcome] = []
         for request in bulk.requests(lines, self._settings.bulk_bytes_max):
             try:
                 outcomes += await self._send(request)
             except TransientError as error:
-                self._days.clear()
+                self._looked.clear()
                 if not outcomes:
                     raise
                 return outcomes + [error] * (len(lines) - len(outcomes))
@@ -128,17 +138,14 @@ class OpenSearchSink:
         half = len(lines) // 2
         return [*await self._send(lines[:half]), *await self._send(lines[half:])]
 
-    async def _indices(self, log: str, times_ns: Sequence[int]) -> list[str]:
-        """Name the index of each time, after a look at the template of those not written to before."""
-        days = [time_ns // _DAY_NS for time_ns in times_ns]
-        new = {day for day in days if (log, day) not in self._days}
-        if new:
-            await self._install(log)
-            if len(self._days) > _INDICES_KEPT:
-                self._days.clear()
-                new = set(days)
-            self._days |= {(log, day): f"{self._settings.index_prefix}-{log}-{_date(day)}" for day in new}
-        return [self._days[log, day] for day in days]
+    async def _look(self, log: str, indices: set[str]) -> None:
+        """Look at a log's template before indices are written to that were not written to before."""
+        if indices <= self._looked:
+            return
+        await self._install(log)
+        if len(self._looked) > _INDICES_KEPT:
+            self._looked.clear()
+        self._looked |= indices
 
     async def _install(self, log: str) -> None:
         """Install or update a template, unless there is this one or a newer one.
@@ -200,14 +207,10 @@ class OpenSearchSink:
         return self._client
 
 
-def _alert_line(index: str, revision: AlertRevision) -> Line:
-    version = f',"version":{revision.version},"version_type":"external"'
-    return bulk.line("index", index, revision.alert_id, revision.document, version)
-
-
-def _date(day: int) -> str:
-    """Say a day since the epoch as indices are named."""
-    return f"{datetime.fromtimestamp(day * _DAY_S, UTC):%Y.%m.%d}"
+@lru_cache(maxsize=_INDICES_KEPT)
+def _index(prefix: str, log: str, day: int) -> str:
+    """Name the index of a day, given in days since the epoch."""
+    return f"{prefix}-{log}-{datetime.fromtimestamp(day * _DAY_S, UTC):%Y.%m.%d}"
 
 
 _FOREIGN_REMEDY: Final = "Choose another index_prefix, remove the other template, or set manage_template: false"

@@ -96,7 +96,7 @@ def _alert_fields() -> Body:
 
 
 def _event_fields() -> Body:
-    """The fields of `sinks.opensearch.documents.EventDocument`."""
+    """The fields of `sinks.opensearch.documents.EventDocuments`."""
     return {
         **_fields(_MS, "@timestamp arrival"),
         **_fields(_KEYWORD, "source format origin cluster labels uid event_ids"),

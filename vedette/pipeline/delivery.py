@@ -135,17 +135,19 @@ class Delivery:
 
     async def _try(self, stretch: Stretch[Any]) -> None:
         items, failure = stretch.waiting, None
+        delivered: list[Item[Any]] = []
         waiting: list[Item[Any]] = []
         refused: list[tuple[Item[Any], str]] = []
         outcomes, now_ns = await self._send(items), self._clock.now_ns()
         for item, outcome in zip(items, outcomes, strict=True):
             if outcome is None:
-                stretch.deliver(self.sink.name, item, now_ns)
+                delivered.append(item)
             elif isinstance(outcome, PermanentError):
                 refused.append((item, clip_text(str(outcome))))
             else:
                 waiting.append(item)
                 failure = outcome
+        stretch.deliver(self.sink.name, delivered, now_ns)
         if refused:
             DeliveryRefused(self.sink.name, len(refused), refused[0][1]).emit()
             stretch.refused += [self._feed.dead(item, reason) for item, reason in refused]

@@ -1,6 +1,8 @@
 """The events log, read for one sink: records as received, decoded, with what the operator says about their source.
 
-A thread of its own reads and decodes, so that neither the event loop nor another delivery waits for it. What is no
+A thread of its own reads. Decoding and what the sink makes of an event follow each other on the event loop, event by
+event: a decoded event that waits for its whole batch has left the processor's caches by then, and a second thread that
+computes takes turns with the event loop at each of its callbacks; both together cost more than decoding. What is no
 event, can't be decoded (detection has it among the dead letters) or is not wanted counts as suppressed.
 """
 
@@ -8,25 +10,32 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from vedette.journal.protocol import DeadDelivery, LogName
 from vedette.pipeline.delivery_events import EventsGone, EventsUnreadable
 from vedette.pipeline.routing import Filter, Routes, encode_filter
 from vedette.pipeline.stretch import Item, Stretch
-from vedette.runtime.sink import ForwardedEvent
+from vedette.runtime.sink import EventSink, ForwardedEvent
 from vedette.schema.alert import AlertRevision
 from vedette.schema.errors import DecodeError, PermanentError, TransientError
 from vedette.schema.event import Event, Nature
-from vedette.schema.limits import BATCH_REVISIONS_MAX, DEAD_LETTER_BYTES_MAX, FORWARD_BYTES_MAX, FORWARD_ITEMS_MAX
+from vedette.schema.limits import (
+    BATCH_REVISIONS_MAX,
+    DEAD_LETTER_BYTES_MAX,
+    FORWARD_BYTES_MAX,
+    FORWARD_ITEMS_MAX,
+    KIB,
+)
 from vedette.schema.record import CONTROL_FORMAT, Record, Run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from vedette.journal.protocol import Chunk, EventReader
     from vedette.pipeline.core_thread import CoreThread
-    from vedette.runtime.sink import EventSink, Outcome
+    from vedette.runtime.sink import Outcome
     from vedette.schema.event import Decoder
     from vedette.schema.settings import DetectionSettings, SourceLabels
 
@@ -36,6 +45,30 @@ IDLE_S = 0.25
 """The log is looked at this often while it yields less than a batch: a commit for each record would cost too much."""
 READ_RETRY_S = 1.0
 """Pause before an intake log that could not be read is tried again."""
+TURN_BYTES = 128 * KIB
+"""Bytes of records decoded, and made ready for the sink, between turns of the event loop: one or two milliseconds."""
+RECORD_BYTES = 512
+"""What a record weighs beside its bytes: small ones take time, too."""
+
+
+@runtime_checkable
+class PreparingSink(EventSink, Protocol):
+    """A sink that makes each event ready as soon as it is decoded, and keeps nothing else of it."""
+
+    def prepare_event(self, forwarded: ForwardedEvent) -> Any:
+        """Make an event ready; the same for the same record at any time."""
+        ...
+
+    async def deliver_prepared(self, prepared: Sequence[Any]) -> Sequence[Outcome]:
+        """Do with events made ready what `deliver_events` does."""
+        ...
+
+
+class Taken(NamedTuple):
+    """A record that goes to the sink: as received, and as the sink takes it."""
+
+    record: Record
+    ready: Any
 
 
 class EventFeed:
@@ -65,7 +98,12 @@ class EventFeed:
         self._routes = Routes([(0, encode_filter(passing))])
         self._wanted: dict[tuple[int, str, str], bool] = {}
         self._labels: dict[str, SourceLabels] = {}
+        self._turn_bytes = 0
         self._closed = False
+        self._prepare: Callable[[ForwardedEvent], Any] = _as_it_is
+        self._deliver: Callable[[Sequence[Any]], Awaitable[Sequence[Outcome]]] = sink.deliver_events
+        if isinstance(sink, PreparingSink):
+            self._prepare, self._deliver = sink.prepare_event, sink.deliver_prepared
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"events-{sink.name}")
 
     async def open(self) -> int:
@@ -77,10 +115,10 @@ class EventFeed:
         self._routes = Routes(history)
         return count.position
 
-    async def read(self, after: int) -> Stretch[ForwardedEvent] | None:
+    async def read(self, after: int) -> Stretch[Taken] | None:
         """Return the events that follow. What can't be read now is tried again by the next call."""
         try:
-            stretch = await self._in_thread(lambda: self._read(after))
+            stretch = await self._read(after)
         except (TransientError, PermanentError) as error:
             EventsUnreadable(self.sink.name, str(error)).emit()
             await asyncio.sleep(READ_RETRY_S)
@@ -89,9 +127,9 @@ class EventFeed:
             EventsGone(self.sink.name, after, stretch.expired).emit()
         return stretch
 
-    async def send(self, items: Sequence[Item[ForwardedEvent]]) -> Sequence[Outcome]:
+    async def send(self, items: Sequence[Item[Taken]]) -> Sequence[Outcome]:
         """Hand events to the sink."""
-        return await self.sink.deliver_events([item.content for item in items])
+        return await self._deliver([item.content.ready for item in items])
 
     async def overdue(self, after: int, bytes_max: int) -> int:
         """Weigh what waits as it lies on disk, compressed."""
@@ -101,16 +139,18 @@ class EventFeed:
             EventsUnreadable(self.sink.name, str(error)).emit()
             return after
 
-    def dead(self, item: Item[ForwardedEvent], reason: str) -> DeadDelivery:
+    def dead(self, item: Item[Taken], reason: str) -> DeadDelivery:
         """Keep the beginning of the record; the whole stands in the intake log as long as that is kept."""
-        record = item.content.event.record
-        start = record.payload[:DEAD_LETTER_BYTES_MAX]
-        revision = AlertRevision("", 0, 0, item.arrival_ns, "", "", start, record.run.source, item.content.cluster)
+        record = item.content.record
+        start, source = record.payload[:DEAD_LETTER_BYTES_MAX], record.run.source
+        cluster = self._labels_of(source).cluster
+        revision = AlertRevision("", 0, 0, item.arrival_ns, "", "", start, source, cluster)
         return DeadDelivery(self.sink.name, self.log, item.position, reason, revision)
 
-    async def recall(self, dead: Sequence[DeadDelivery]) -> list[Item[ForwardedEvent] | PermanentError]:
+    async def recall(self, dead: Sequence[DeadDelivery]) -> list[Item[Taken] | PermanentError]:
         """Read the records again."""
-        return await self._in_thread(lambda: [self._recall(each.position) for each in dead])
+        records = await self._in_thread(lambda: [self._find(each.position) for each in dead])
+        return [self._recalled(found) if isinstance(found, Record) else found for found in records]
 
     async def close(self) -> None:
         """Close the reader; idempotent."""
@@ -122,22 +162,23 @@ class EventFeed:
     async def _in_thread(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
-    # --- in the thread ------------------------------------------------------------------------------------------------
-    def _read(self, after: int) -> Stretch[ForwardedEvent] | None:
-        stretch: Stretch[ForwardedEvent] = Stretch(after, [])
+    # --- a stretch ----------------------------------------------------------------------------------------------------
+    async def _read(self, after: int) -> Stretch[Taken] | None:
+        stretch: Stretch[Taken] = Stretch(after, [])
         room_bytes = FORWARD_BYTES_MAX
         while room_bytes > 0 and len(stretch.waiting) < BATCH_REVISIONS_MAX and stretch.end - after < FORWARD_ITEMS_MAX:
             items_max = BATCH_REVISIONS_MAX - len(stretch.waiting)
-            chunks = self._reader.read(stretch.end, items_max=items_max, bytes_max=room_bytes)
+            read = partial(self._reader.read, stretch.end, items_max=items_max, bytes_max=room_bytes)
+            chunks = await self._in_thread(read)
             for chunk in chunks:
                 room_bytes -= chunk.size_bytes
-                self._take(chunk, stretch)
+                await self._take(chunk, stretch)
             if not chunks:
                 stretch.more = False
                 break
         return stretch if stretch.end > after else None
 
-    def _take(self, chunk: Chunk, stretch: Stretch[ForwardedEvent]) -> None:
+    async def _take(self, chunk: Chunk, stretch: Stretch[Taken]) -> None:
         """Let a stretch go on over a chunk, as far as a batch goes."""
         gone = max(0, chunk.seq - 1 - stretch.end)
         stretch.expired += gone
@@ -152,12 +193,17 @@ class EventFeed:
             for seq in range(max(run_seq, stretch.end + 1), next_seq):
                 if len(stretch.waiting) == BATCH_REVISIONS_MAX:
                     return
-                self._add(_record(chunk, run, seq, run_seq), stretch)
+                record = _record(chunk, run, seq, run_seq)
+                self._turn_bytes += len(record.payload) + RECORD_BYTES
+                if self._turn_bytes > TURN_BYTES:
+                    self._turn_bytes = 0
+                    await asyncio.sleep(0)
+                self._add(record, stretch)
 
-    def _add(self, record: Record, stretch: Stretch[ForwardedEvent]) -> None:
+    def _add(self, record: Record, stretch: Stretch[Taken]) -> None:
         stretch.end = record.seq
         try:
-            stretch.waiting.append(Item(record.seq, record.arrival_ns, self._forwarded(record)))
+            stretch.waiting.append(self._item(record))
         except DecodeError:
             stretch.suppressed += 1
 
@@ -171,8 +217,8 @@ class EventFeed:
             self._wanted[key] = wanted
         return wanted
 
-    def _forwarded(self, record: Record) -> ForwardedEvent:
-        """Decode a record.
+    def _item(self, record: Record) -> Item[Taken]:
+        """Decode a record, and make it ready.
 
         Raises:
             DecodeError: it can't be, or it is no event.
@@ -191,7 +237,8 @@ class EventFeed:
         if nature is not Nature.EVENT:
             raise DecodeError("not an event")
         labels = self._labels_of(run.source)
-        return ForwardedEvent(Event(record, decoder, head), labels.cluster, labels.labels)
+        forwarded = ForwardedEvent(Event(record, decoder, head), labels.cluster, labels.labels)
+        return Item(record.seq, record.arrival_ns, Taken(record, self._prepare(forwarded)))
 
     def _labels_of(self, source: str) -> SourceLabels:
         labels = self._labels.get(source)
@@ -199,14 +246,21 @@ class EventFeed:
             labels = self._labels[source] = self._settings.of(source)
         return labels
 
-    def _recall(self, seq: int) -> Item[ForwardedEvent] | PermanentError:
+    # --- dead deliveries ----------------------------------------------------------------------------------------------
+    def _find(self, seq: int) -> Record | PermanentError:
+        record = find_record(self._reader, seq)
+        gone = f"record {seq} is not in the intake log any more: its retention is over"
+        return PermanentError(gone) if record is None else record
+
+    def _recalled(self, record: Record) -> Item[Taken] | PermanentError:
         try:
-            record = find_record(self._reader, seq)
-            if record is None:
-                return PermanentError(f"record {seq} is not in the intake log any more: its retention is over")
-            return Item(seq, record.arrival_ns, self._forwarded(record))
+            return self._item(record)
         except DecodeError as error:
             return PermanentError(str(error))
+
+
+def _as_it_is(forwarded: ForwardedEvent) -> ForwardedEvent:
+    return forwarded
 
 
 def find_record(reader: EventReader, seq: int) -> Record | None:

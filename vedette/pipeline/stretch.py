@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Protocol, TypeVar
 
@@ -44,17 +45,19 @@ class Stretch(Generic[C]):
     refused: list[DeadDelivery] = field(default_factory=list[DeadDelivery])
     tallies: Tallies = field(default_factory=Tallies)
 
-    def deliver(self, delivery: str, item: Item[C], now_ns: int) -> None:
-        """Count an item that the sink of a delivery took, and how long that took since it arrived."""
-        self.delivered += 1
-        late_ns = max(0, now_ns - item.arrival_ns)
-        bucket = bisect_left(LATENCY_BUCKETS_S, late_ns / SECOND_NS)
-        bound = f"{LATENCY_BUCKETS_S[bucket]:g}" if bucket < len(LATENCY_BUCKETS_S) else "+Inf"
-        for key, count in (
-            (("delivery_latency_bucket", delivery, bound), 1),
-            (("delivery_latency_ms_sum", delivery), late_ns // _MS_NS),
-        ):
-            self.tallies[key] = self.tallies.get(key, 0) + count
+    def deliver(self, delivery: str, items: Sequence[Item[C]], now_ns: int) -> None:
+        """Count items that the sink of a delivery took, and how long that took since they arrived."""
+        self.delivered += len(items)
+        # Records that came together have one arrival time.
+        for arrival_ns, count in Counter([item.arrival_ns for item in items]).items():
+            late_ns = max(0, now_ns - arrival_ns)
+            bucket = bisect_left(LATENCY_BUCKETS_S, late_ns / SECOND_NS)
+            bound = f"{LATENCY_BUCKETS_S[bucket]:g}" if bucket < len(LATENCY_BUCKETS_S) else "+Inf"
+            for key, added in (
+                (("delivery_latency_bucket", delivery, bound), count),
+                (("delivery_latency_ms_sum", delivery), count * (late_ns // _MS_NS)),
+            ):
+                self.tallies[key] = self.tallies.get(key, 0) + added
 
     def commit(self, delivery: str) -> DeliveryCommit:
         """Say what the ledger is told."""

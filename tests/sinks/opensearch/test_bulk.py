@@ -14,7 +14,7 @@ from sinks.opensearch.bulk import REQUEST_DOCUMENTS_MAX, Line, line, outcomes, r
 from vedette.schema.errors import PermanentError, TransientError
 from vedette.testing.sinks import HOSTILE
 
-SENT = [Line(f"id-{number}", b"") for number in range(3)]
+SENT = [Line("i", f"id-{number}", b"") for number in range(3)]
 
 
 def result(status: int, kind: str = "", reason: str | None = "because", document_id: str = "id-0") -> dict[str, Any]:
@@ -134,7 +134,7 @@ def test_any_bytes_deliver_nothing(body: bytes) -> None:
 
 @given(
     st.lists(st.integers(0, 300), max_size=60).map(
-        lambda sizes: [Line(str(at), b"x" * n) for at, n in enumerate(sizes)]
+        lambda sizes: [Line("i", str(at), b"x" * n) for at, n in enumerate(sizes)]
     ),
     st.integers(1, 400),
 )
@@ -148,7 +148,7 @@ def test_requests_are_bounded_whole_and_in_order(lines: list[Line], bytes_max: i
 
 
 def test_requests_hold_so_many_documents() -> None:
-    lines = [Line("", b"")] * (2 * REQUEST_DOCUMENTS_MAX + 1)
+    lines = [Line("", "", b"")] * (2 * REQUEST_DOCUMENTS_MAX + 1)
     assert [len(part) for part in requests(lines, 1)] == [REQUEST_DOCUMENTS_MAX, REQUEST_DOCUMENTS_MAX, 1]
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.decoders import DECODERS
-from sinks.opensearch.documents import ITEMS_MAX, event_document, event_id
+from sinks.opensearch.documents import ITEMS_MAX, EventDocuments, event_id
 from vedette.runtime.sink import ForwardedEvent
 from vedette.schema.event import Event, Facts
 from vedette.schema.limits import TEXT_CHARS_MAX
@@ -48,7 +48,7 @@ def audit(**change: Any) -> ForwardedEvent:
 
 
 def document(event: ForwardedEvent, original_bytes_max: int = 16384) -> dict[str, Any]:
-    found: dict[str, Any] = orjson.loads(event_document(event, original_bytes_max))
+    found: dict[str, Any] = orjson.loads(EventDocuments(original_bytes_max).encode(event))
     return found
 
 
@@ -83,6 +83,28 @@ def test_hostile_strings_are_bounded_but_otherwise_as_they_came(text: str) -> No
     expected = clip_text(text if text.isprintable() else whole_text(text))
     assert facts["actor"] == facts["command"] == expected
     assert set(facts["groups"]) == {expected}
+
+
+def test_what_one_event_is_told_of_its_source_is_not_carried_over_to_another() -> None:
+    first, second = audit(), audit(auditID="a-2")
+    other = first.event.record._replace(run=Run('a"b', "kube_audit", 1, origin="\n"), record=4)
+    elsewhere = ForwardedEvent(Event(other, first.event.decoder, first.event.head), "prod", {})
+    mixed = [first, elsewhere, first._replace(cluster="test"), second, first._replace(labels={}), first]
+    documents = EventDocuments(16384)
+    assert [orjson.loads(documents.encode(event)) for event in mixed] == [document(event) for event in mixed]
+    assert document(elsewhere)["source"] == 'a"b'
+
+
+@given(origin=st.text(), cluster=st.text(), key=st.text(), value=st.text())
+def test_a_document_is_one_line_of_json_whatever_the_operator_wrote(
+    origin: str, cluster: str, key: str, value: str
+) -> None:
+    event = audit()
+    event.event.record = event.event.record._replace(run=Run("audit", "kube_audit", 1, origin=origin))
+    encoded = EventDocuments(16384).encode(event._replace(cluster=cluster, labels={key: value}))
+    assert b"\n" not in encoded
+    found = orjson.loads(encoded)
+    assert (found["origin"], found["cluster"], found["labels"]) == (origin, cluster, [f"{key}:{value}"])
 
 
 def test_lists_are_bounded() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ from vedette.pipeline.delivery import Delivery, DeliveryPolicy
 from vedette.pipeline.event_feed import EventFeed
 from vedette.pipeline.routing import Filter, Selection
 from vedette.runtime.parcel import Parcel
-from vedette.runtime.sink import ForwardedEvent
+from vedette.runtime.sink import ForwardedEvent, Outcome
 from vedette.schema.errors import PermanentError, TransientError
 from vedette.schema.record import Run
 from vedette.schema.settings import DetectionSettings, SourceLabels
@@ -160,6 +160,43 @@ async def test_records_pass_the_filter_of_their_time(events: Events, passing: Fi
     await events.drained(sink, DeliveryPolicy(passing))
     assert seqs(sink) == wanted
     assert events.balance().suppressed == 3 - len(wanted)
+
+
+class PreparingScript(ScriptedSink):
+    """A sink that makes events ready as soon as they are decoded."""
+
+    def prepare_event(self, forwarded: ForwardedEvent) -> tuple[str, ForwardedEvent]:
+        return f"ready {forwarded.event.record.seq}", forwarded
+
+    async def deliver_prepared(self, prepared: Sequence[tuple[str, ForwardedEvent]]) -> Sequence[Outcome]:
+        assert [ready for ready, _ in prepared] == [f"ready {each.event.record.seq}" for _, each in prepared]
+        return await self.deliver_events([forwarded for _, forwarded in prepared])
+
+
+async def test_a_sink_gets_what_it_made_ready(events: Events) -> None:
+    events.receive(falco(1), b"{", falco(3), falco(4))
+    refusal = PermanentError("no")
+    sink = PreparingScript(script=[TransientError("away"), lambda _: [None, refusal, TransientError("full")]])
+    await events.drained(sink)
+    assert seqs(sink) == [1, 4]
+    ((_, letter),) = events.core.dead_deliveries()
+    assert (letter.position, letter.revision.document) == (3, falco(3))
+    await events.queue()
+    await events.drained(sink)
+    assert seqs(sink) == [1, 4, 3]
+    assert (events.balance().delivered, events.balance().suppressed) == (3, 1)
+
+
+async def test_others_get_their_turn_between_events(events: Events, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_feed, "TURN_BYTES", 10 * 700)
+    events.receive(*map(falco, range(400)))
+    sink, turns = PreparingScript(), 0
+    running = events.run(events.delivery(sink))
+    while not sink.taken:
+        await asyncio.sleep(0)
+        turns += 1
+    assert not running.done()
+    assert turns >= 400 // 10
 
 
 async def test_a_new_delivery_begins_at_the_end(events: Events) -> None:
