@@ -15,7 +15,7 @@ import yaml
 from detectors import sigma
 from detectors.falco import load_falco_rules
 from detectors.falco.diagnostics import Diagnostic
-from detectors.falco.documents import TEXT_CHARS_MAX
+from detectors.falco.documents import DEPTH_MAX, TEXT_CHARS_MAX
 from detectors.falco.evaluation import FalcoOptions, engine_rules
 from detectors.rule import LoadedRules, RuleText
 from detectors.sigma.check import Problem, Severity
@@ -101,6 +101,8 @@ def _keys_of_items(text: str) -> Iterator[str]:
             nodes += 1
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
+            if depth > DEPTH_MAX:  # reading on would take time that grows faster than the text
+                return
             if depth == _ITEM_DEPTH:
                 is_mapping, nodes = isinstance(event, yaml.MappingStartEvent), 0
 
