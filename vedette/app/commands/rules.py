@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cyclopts import App
 
 from vedette.app.commands.rules_explain import app as explain_app
+from vedette.app.commands.rules_show import app as show_app
 from vedette.app.commands.rules_test import app as test_app
 from vedette.app.exit_status import ExitStatus
 from vedette.app.terminal import (
@@ -35,6 +36,7 @@ app = App(
 )
 app.command(test_app)
 app.command(explain_app)
+app.command(show_app)
 app.command("vedette.app.commands.rules_backtest:app", name="backtest", help="Try rules on what was received.")
 
 

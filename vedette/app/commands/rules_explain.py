@@ -43,9 +43,9 @@ def explain(
 ) -> int:
     """Show how each clause of a rule stands on an event, whether the rule matches it or not.
 
-    The tree follows the rule's condition with its exceptions. ✓ stands before what holds, ✗ before what does not, and · \
-before alternatives that are not needed because one before them holds. Of a correlation, and of a file, it shows each \
-rule.
+    The tree follows the rule's condition with its exceptions. ✓ stands before what holds, ✗ before what does not, \
+and · before alternatives that are not needed because one before them holds. Of a correlation, and of a file, it shows \
+each rule.
     """
     from vedette.app.workbench.rules_at_hand import open_library  # noqa: PLC0415 - keeps the start fast
 
