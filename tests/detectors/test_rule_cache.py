@@ -27,7 +27,8 @@ from detectors.rule_cache import cache_key, decode_loaded, encode_loaded, pack_p
 from detectors.sigma import load_rules
 from detectors.testing.case import GivenEvent, RuleTest
 from vedette.schema.errors import DecodeError
-from vedette.schema.event import LogSource
+from vedette.schema.event import Event, LogSource
+from vedette.schema.finding import Clause
 from vedette.schema.level import Level
 from vedette.schema.rule import RuleInfo
 
@@ -117,6 +118,22 @@ detection: {one: {verb: get}, condition: one}
 def test_what_bytes_would_not_say_exactly_is_not_kept(value: object) -> None:
     assert encode_loaded(with_event({"a": "b"})) is not None
     assert encode_loaded(with_event({"a": value})) is None
+
+
+class Exact:
+    """A test that is code."""
+
+    def holds(self, event: Event) -> bool:
+        return True
+
+    def explain(self, event: Event) -> tuple[Clause, ...]:
+        return ()
+
+
+def test_a_rule_with_a_test_that_is_code_is_not_kept() -> None:
+    (rule,) = load_rules([RULE]).rules
+    assert encode_loaded(LoadedRules((rule,), ())) is not None
+    assert encode_loaded(LoadedRules((msgspec.structs.replace(rule, exact=Exact()),), ())) is None
 
 
 def test_a_set_with_errors_is_not_kept() -> None:
