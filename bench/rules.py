@@ -378,8 +378,9 @@ def main() -> None:
     material = Material(args.peers.resolve(), args.cache.resolve(), events=args.events, rounds=args.rounds)
     material.make()
     before = machine()
-    cases = {case.name: measure(case, material, args.rounds, args.sample) for case in CASES if args.case in case.name}
-    load = measure_load(material, args.rounds) if args.case in "load" else {}
+    chosen = [case for case in CASES if args.case in case.name and args.case != "load"]
+    cases = {case.name: measure(case, material, args.rounds, args.sample) for case in chosen}
+    load = measure_load(material, args.rounds) if args.case in ("", "load") else {}
     found = targets(cases, load)
     table(cases)
     hits(cases)
