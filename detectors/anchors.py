@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from detectors.predicate import And, Atom, Not, Op, Or, Predicate, all_of, any_of, fields
+from detectors.predicate import And, Atom, Not, Op, Or, Predicate, all_of, any_of, atoms, fields
 
 BRANCHES_MAX: Final = 16
 """Branches of one rule: a rule that would need more is always verified."""
@@ -29,14 +29,22 @@ def weaken(predicate: Predicate, known: Callable[[str | None], bool]) -> Predica
 
     Wherever the predicate holds, the weakened one does. If all its fields are known it is the predicate itself.
     """
-    if all(known(field) for field in fields(predicate)):
+    return loosen(predicate, lambda atom: all(known(field) for field in fields(atom)))
+
+
+def loosen(predicate: Predicate, kept: Callable[[Atom], bool]) -> Predicate | None:
+    """Return what follows from a predicate where only the kept atoms are known; None if that is nothing.
+
+    Wherever the predicate holds, the looser one does. If all its atoms are kept it is the predicate itself.
+    """
+    if all(kept(atom) for atom in atoms(predicate)):
         return predicate
     if isinstance(predicate, Atom):
         return None
     if isinstance(predicate, Not):
         inner = _negated(predicate.part)
-        return None if inner is None else weaken(inner, known)
-    parts = [weaken(part, known) for part in predicate.parts]
+        return None if inner is None else loosen(inner, kept)
+    parts = [loosen(part, kept) for part in predicate.parts]
     decided = [part for part in parts if part is not None]
     if isinstance(predicate, And):
         return all_of(decided) if decided else None

@@ -1,158 +1,86 @@
 """The index that keeps most rules from being looked at: which of them an event leaves possible.
 
-For each field the index knows which branches of rules (as bits of an integer) given values leave possible, going by the
-branches' needs (`detectors.anchors`); an event's candidates are the intersection over the fields. It asks first what
-most rules need and tells events apart, all other fields only while a branch is left that needs something of them, and
-last the conditions that compare fields with each other. What is left then holds.
+Two ways lead to a rule. By field (`detectors.field_index`): what each field's values leave possible, remembered from
+one event to the next; best where values come again, and for few rules. By text (`detectors.text_index`): one scan for
+the texts that rules can't match without; best for many rules. Both find the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import Any, Final
 
-from detectors.anchors import branches, conjuncts, needs_of, selective_fields, telling
-from detectors.compiled import Check, compile_predicate
-from detectors.joint import remember
-from detectors.lookup import Lookup, lookup
-from detectors.predicate import Op, Predicate, atoms, fields
+from detectors.field_index import FieldIndex
+from detectors.literal_scan import is_available
+from detectors.lookup import Lookup
+from detectors.predicate import Predicate
+from detectors.text_index import Handle, TextIndex, handles
 
-SHARE_MIN: Final = 0.2
-"""A field that this share of the branches needs is worth its look-up even where they need a better one."""
-JOINT_FIELDS_MIN: Final = 2
-"""Fewer fields are not worth a memory of combinations."""
-
-_Needs = Sequence[Mapping[str, Predicate]]
-"""For each branch what it needs of each field."""
-_Steps = tuple[tuple[int, Lookup], ...]
-"""Look-ups, each with the branches that it is for."""
+TEXT_RULES_MIN: Final = 64
+"""Rules for which a scan pays: below it looking at a few fields costs less."""
 
 
 class Index:
     """Finds, for a document, the rules that match it. `predicates` are the rules', about fields of the document.
 
-    `nested` promises that no key of a document has a dot and begins with the key of an object in it.
+    None is a rule of which nothing is known: it is always possible. `nested` promises that no key of a document has a
+    dot and begins with the key of an object in it. `scans`: whether to look for texts; by default where that pays.
     """
 
-    def __init__(self, predicates: Sequence[Predicate | None], *, nested: bool = False) -> None:
-        """Choose the fields to ask first, and compile.
+    def __init__(
+        self, predicates: Sequence[Predicate | None], *, nested: bool = False, scans: bool | None = None
+    ) -> None:
+        """Choose how each rule is found, and compile."""
+        self._predicates = tuple(predicates)
+        self._nested = nested
+        found_by = {} if scans is False or not is_available() else _by_text(predicates)
+        if scans is None and len(found_by) < TEXT_RULES_MIN:
+            found_by = {}
+        others = [rule for rule in range(len(predicates)) if rule not in found_by]
+        self._by_field = FieldIndex([predicates[rule] for rule in others], nested=nested)
+        self.unanchored: Final = frozenset(others[at] for at in self._by_field.unanchored)
+        """Rules that nothing keeps from being looked at."""
+        self.owners: Sequence[int] = tuple(others[at] for at in self._by_field.owners)
+        """For each bit of `candidates`, a rule's number; those of one rule stand together, in the rules' order."""
+        self.candidates: Lookup = self._by_field.candidates
+        """Returns what holds for a document, as bits."""
+        if found_by:
+            known = {rule: predicate for rule, predicate in enumerate(predicates) if predicate is not None}
+            together = [handle for found in found_by.values() for handle in found]
+            text = TextIndex(known, together, nested=nested)
+            self.candidates = _joined(text.holding, self._by_field.candidates, self.owners)
+            self.owners = range(len(predicates))
 
-        `fields`: what any branch needs something of.
-        """
-        split = [(rule, branch) for rule, whole in enumerate(predicates) for branch in _split(whole)]
-        self.owners: Final = tuple(rule for rule, _ in split)
-        """For each branch's bit, its rule's position."""
-        needs = [needs_of(branch) for _, branch in split]
-        anchors = [selective_fields(found) for found in needs]
-        self.unanchored: Final = frozenset(rule for rule, found in zip(self.owners, anchors, strict=True) if not found)
-        self._all: Final = (1 << len(needs)) - 1
-
-        first = _choose([found for found in anchors if found])
-        ranked = [*first, *sorted({field for found in needs for field in found}.difference(first))]
-        self.fields: Final = tuple(ranked)
-        joint = [field for field in ranked if _of_whole_values(field, needs)]
-        if len(joint) < JOINT_FIELDS_MIN:
-            joint = []
-        parts = _parts([branch for _, branch in split], needs)
-        together = {part: bits for part, bits in parts.items() if joint and set(fields(part)) <= set(joint)}
-
-        self._steps: Final = {field: _step(field, needs, self._all, nested=nested) for field in ranked}
-        self._parts: Final = parts
-
-        def steps(names: Iterable[str]) -> _Steps:
-            return tuple(self._steps[field] for field in names)
-
-        at_once = _joined(steps(joint), _compiled(together), self._all)
-        self._joint: Final = remember(joint, at_once, nested=nested) if joint else None
-        self._first: Final = steps(field for field in first if field not in joint)
-        self._then: Final = steps(field for field in ranked if field not in joint and field not in first)
-        self._last: Final = _compiled({part: bits for part, bits in parts.items() if part not in together})
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """What any rule needs something of."""
+        return self._every_field.fields
 
     def within(self, known: Iterable[str]) -> Lookup | None:
-        """Return what the known fields leave possible; None if some branch needs nothing of them."""
-        there: frozenset[str | None] = frozenset(known)
-        steps = tuple(step for field, step in self._steps.items() if field in there)
-        indifferent = self._all
-        for choosy, _ in steps:
-            indifferent &= ~choosy
-        if indifferent:
-            return None
-        parts = {part: bits for part, bits in self._parts.items() if there.issuperset(fields(part))}
-        return _joined(steps, _compiled(parts), self._all)
+        """Return what the known fields leave possible; None if some rule needs nothing of them."""
+        return self._every_field.within(known)
 
-    def candidates(self, doc: dict[str, Any]) -> int:
-        """Return the branches that hold, as bits."""
-        possible = self._all if self._joint is None else self._joint(doc)
-        for choosy, look_up in self._first:
-            if possible & choosy:
-                possible &= look_up(doc)
-        if not possible:
-            return 0
-        for choosy, look_up in self._then:
-            if possible & choosy:
-                possible &= look_up(doc)
-        for bits, check in self._last:
-            if possible & bits and not check(doc):
-                possible &= ~bits
-        return possible
+    @cached_property
+    def _every_field(self) -> FieldIndex:
+        """What all rules need of fields."""
+        every = self._by_field if not isinstance(self.owners, range) else None
+        return every or FieldIndex(self._predicates, nested=self._nested)
 
 
-def _split(predicate: Predicate | None) -> Sequence[Predicate | None]:
-    return [None] if predicate is None else branches(predicate)
+def _by_text(predicates: Sequence[Predicate | None]) -> dict[int, list[Handle]]:
+    """Return the rules that can be found by texts."""
+    found = {rule: handles(rule, whole) for rule, whole in enumerate(predicates) if whole is not None}
+    return {rule: ways for rule, ways in found.items() if ways}
 
 
-def _choose(needs: Sequence[Sequence[str]]) -> list[str]:
-    """Choose the fields to ask first, so that every branch has its most telling one; the most useful first."""
-    counts: dict[str, int] = {}
-    for found in needs:
-        for field in found:
-            counts[field] = counts.get(field, 0) + 1
-    ranked = sorted(counts, key=lambda field: (not telling(field), -counts[field], field))
-    chosen = {next(field for field in ranked if field in found) for found in needs}
-    chosen.update(field for field in ranked if counts[field] >= SHARE_MIN * len(needs))
-    return [field for field in ranked if field in chosen]
+def _joined(by_text: Lookup, by_field: Lookup, owners: Sequence[int]) -> Lookup:
+    def candidates(doc: dict[str, Any]) -> int:
+        holding, bits = by_text(doc), by_field(doc)
+        while bits:
+            lowest = bits & -bits
+            bits ^= lowest
+            holding |= 1 << owners[lowest.bit_length() - 1]
+        return holding
 
-
-def _of_whole_values(field: str, needs: _Needs) -> bool:
-    """Say whether rules ask of a field only whole values, so that it takes few: not parts of free text."""
-    asked = (found[field] for found in needs if field in found)
-    return all(atom.op in (Op.EQUALS, Op.EXISTS, Op.NULL) for need in asked for atom in atoms(need))
-
-
-def _step(field: str, needs: _Needs, every: int, *, nested: bool) -> tuple[int, Lookup]:
-    """Return the branches that need something of the field, and the look-up."""
-    by_need: dict[Predicate, int] = {}
-    for bit, found in enumerate(needs):
-        if field in found:
-            by_need[found[field]] = by_need.get(found[field], 0) | 1 << bit
-    choosy = sum(by_need.values())
-    return choosy, lookup(field, by_need, every & ~choosy, nested=nested)
-
-
-def _parts(branches: Sequence[Predicate | None], needs: _Needs) -> dict[Predicate, int]:
-    """Return the conditions that no field alone decides, each with the branches that it is part of."""
-    found: dict[Predicate, int] = {}
-    for bit, branch in enumerate(branches):
-        for part in () if branch is None else conjuncts(branch):
-            asked = fields(part)
-            if len(asked) != 1 or asked[0] not in needs[bit]:
-                found[part] = found.get(part, 0) | 1 << bit
-    return found
-
-
-def _compiled(parts: Mapping[Predicate, int]) -> tuple[tuple[int, Check], ...]:
-    return tuple((bits, compile_predicate(part)) for part, bits in parts.items())
-
-
-def _joined(steps: _Steps, parts: Sequence[tuple[int, Check]], every: int) -> Lookup:
-    def evaluate(doc: dict[str, Any]) -> int:
-        possible = every
-        for choosy, look_up in steps:
-            if possible & choosy:
-                possible &= look_up(doc)
-        for bits, check in parts:
-            if possible & bits and not check(doc):
-                possible &= ~bits
-        return possible
-
-    return evaluate
+    return candidates

@@ -87,7 +87,7 @@ def _flat_reader(fields: Sequence[str]) -> Read:
     missing = repeat(_MISSING)
 
     def read(doc: Any) -> list[Any] | None:
-        return [*map(doc.get, names, missing)] if shorter.isdisjoint(doc) else None
+        return [*map(doc.get, names, missing)] if doc.keys().isdisjoint(shorter) else None
 
     return read
 
@@ -113,7 +113,7 @@ def _nested_reader(fields: Sequence[str]) -> Read:
                 append(_MISSING)
         for first, shorter in unclear:
             inner = get(first)
-            if kind_of(inner) is dict and not shorter.isdisjoint(inner):
+            if kind_of(inner) is dict and not inner.keys().isdisjoint(shorter):
                 return None
         return parts
 

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from detectors.engine import DEDUP_CHARS_MAX, Engine, bounded_text, dedup_text
+from detectors.field_index import FieldIndex
 from detectors.index import Index
 from detectors.lookup import MEMORY_ENTRIES_MAX
 from detectors.predicate import And, Atom, Not, Op, Or, Predicate
@@ -168,7 +169,7 @@ def test_long_dedup_values_are_bounded_and_stay_distinct() -> None:
 
 
 def test_the_memory_of_an_index_is_bounded_and_not_noticed() -> None:
-    index = Index([Atom("user", Op.PREFIX, "system:"), And((Atom("user", Op.CONTAINS, "9"), CREATE))])
+    index = FieldIndex([Atom("user", Op.PREFIX, "system:"), And((Atom("user", Op.CONTAINS, "9"), CREATE))])
     for number in [*range(3 * MEMORY_ENTRIES_MAX), *range(5)]:
         assert index.candidates({"user": f"system:{number}", "verb": "get"}) == 1
         assert index.candidates({"user": f"{number}9", "verb": "CREATE"}) == 2

@@ -1,0 +1,137 @@
+"""Which texts a rule can't match without: the handles by which an index over text finds it.
+
+A *literal* is a text at the beginning, at the end or anywhere in the value of a field. A *cover* of a predicate is a
+set of literals of which at least one is in every document that the predicate holds for. Under And any part's cover is
+one of the whole, under Or it takes a cover of each part; an exclusion has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+from detectors.anchors import conjuncts
+from detectors.pattern import parse_glob
+from detectors.predicate import And, Atom, Not, Op, Or, Predicate, all_of
+from detectors.regex_literals import required_texts
+from detectors.typical import TYPICAL
+from detectors.values import fold, text
+
+LITERALS_MAX: Final = 2048
+"""Literals of one cover: lists of hashes and addresses are longer than lists of programs."""
+BRANCHES_MAX: Final = 16
+"""Branches of one rule, each with covers of its own."""
+_TYPICAL_RARITY: Final = 2.0
+"""Rarity of what stands in usual events: that of two characters."""
+_RARE: Final = frozenset("!\"#$%&'()*+;<>?@[]^`{|}~\t\n\r")
+"""Characters as seldom in events as two usual ones together; what is not ASCII is as seldom as three."""
+
+
+class Literal(NamedTuple):
+    """A folded text, never empty; `at_start` and `at_end` bind it to the ends of a value of the field.
+
+    `field` None: anywhere in any value.
+    """
+
+    field: str | None
+    text: str
+    at_start: bool = False
+    at_end: bool = False
+
+
+class Cover(NamedTuple):
+    """Literals of which one must be there. `rarity` says how seldom the most common of them is expected to be."""
+
+    rarity: float
+    literals: frozenset[Literal]
+
+
+def covers(predicate: Predicate) -> list[Cover]:
+    """Return covers of a predicate's parts, all of which have to be met; the most selective first."""
+    found = [one for part in conjuncts(predicate) if (one := cover(part)) is not None]
+    return sorted(found, key=lambda one: (-one.rarity, len(one.literals)))
+
+
+def cover(predicate: Predicate) -> Cover | None:
+    """Return the most selective cover of a predicate; None if it has none."""
+    if isinstance(predicate, Atom):
+        return _of_literals(_literals(predicate))
+    if isinstance(predicate, Not):
+        return cover(predicate.part.part) if isinstance(predicate.part, Not) else None
+    found = [cover(part) for part in predicate.parts]
+    known = [one for one in found if one is not None]
+    if isinstance(predicate, And):
+        return max(known, key=lambda one: (one.rarity, -len(one.literals)), default=None)
+    if not known or len(known) < len(found):
+        return None
+    return _of_literals(frozenset[Literal]().union(*(one.literals for one in known)))
+
+
+def branches(predicate: Predicate) -> list[Predicate]:
+    """Split a predicate at an Or of conditions on several fields, so that each choice has covers of its own."""
+    if isinstance(predicate, Or) and _is_worth_splitting(predicate):
+        return list(predicate.parts)
+    if isinstance(predicate, And):
+        for position, part in enumerate(predicate.parts):
+            if isinstance(part, Or) and _is_worth_splitting(part):
+                others = (*predicate.parts[:position], *predicate.parts[position + 1 :])
+                return [all_of([*others, choice]) for choice in part.parts]
+    return [predicate]
+
+
+def _is_worth_splitting(choices: Or) -> bool:
+    return len(choices.parts) <= BRANCHES_MAX and any(isinstance(choice, And) for choice in choices.parts)
+
+
+def _of_literals(literals: frozenset[Literal]) -> Cover | None:
+    if not 0 < len(literals) <= LITERALS_MAX:
+        return None
+    return Cover(min(map(_rarity, literals)), literals)
+
+
+def _rarity(literal: Literal) -> float:
+    bound = (literal.at_start + literal.at_end) / 2
+    if literal.text in TYPICAL:
+        return _TYPICAL_RARITY + bound
+    return sum(map(_weight, literal.text)) + bound
+
+
+def _weight(char: str) -> int:
+    return 3 if not char.isascii() else 2 if char in _RARE else 1
+
+
+def _literals(atom: Atom) -> frozenset[Literal]:
+    """Return the literals of which a value that passes has one; none if that can't be said."""
+    string = text(atom.value)
+    if atom.field is None or not string or "\0" in string:  # the scanner takes no zero bytes
+        return frozenset()
+    if atom.op is Op.REGEX:
+        return frozenset(Literal(None, found) for found in required_texts(string) or ())
+    if atom.op is Op.WILDCARD:
+        return frozenset(_rarest(_of_glob(atom.field, fold(string))))
+    ends = _ENDS.get(atom.op)
+    return frozenset() if ends is None else frozenset({_literal(atom.field, fold(string), *ends)})
+
+
+_ENDS: Final = {
+    Op.EQUALS: (True, True),
+    Op.PREFIX: (True, False),
+    Op.SUFFIX: (False, True),
+    Op.CONTAINS: (False, False),
+}
+
+
+def _literal(field: str, string: str, at_start: bool, at_end: bool) -> Literal:
+    return Literal(field if at_start or at_end else None, string, at_start, at_end)
+
+
+def _of_glob(field: str, glob: str) -> Iterator[Literal]:
+    parts = parse_glob(glob)
+    for position, part in enumerate(parts):
+        if isinstance(part, str):
+            yield _literal(field, part, position == 0, position == len(parts) - 1)
+
+
+def _rarest(literals: Iterable[Literal]) -> list[Literal]:
+    best = max(literals, key=_rarity, default=None)
+    return [] if best is None else [best]
