@@ -54,7 +54,7 @@ def say_reloaded(answer: Mapping[str, Any], *, dry_run: bool = False) -> None:
     nothing = "" if answer["changed"] else "; nothing would change" if dry_run else "; nothing had changed"
     would = "would be in force" if dry_run else "in force"
     say(f"{count_text(answer['rules'], 'rule')} {would}{nothing}")
-    for change, delta in answer["changes"].items():
+    for change, delta in answer.get("changes", {}).items():
         kind, _, way = change.rpartition("_")
         names = ", ".join(safe_text(name, _NAME_CHARS_MAX) for name in delta["names"])
         more = f" and {delta['count'] - len(delta['names'])} more" if delta["count"] > len(delta["names"]) else ""

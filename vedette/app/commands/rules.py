@@ -38,6 +38,7 @@ app.command(test_app)
 app.command(explain_app)
 app.command(show_app)
 app.command("vedette.app.commands.rules_backtest:app", name="backtest", help="Try rules on what was received.")
+app.command("vedette.app.commands.rules_shadow:app", name="shadow", help="List rules that alert nobody.")
 
 
 @app.command(

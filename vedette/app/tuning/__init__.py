@@ -1,0 +1,1 @@
+"""Tuning what alerts: exceptions, and rules in shadow."""
