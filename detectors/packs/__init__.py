@@ -18,6 +18,7 @@ from vedette.schema.errors import ConfigError, RuleError
 FILE_BYTES_MAX: Final = 16 * 1024 * 1024
 """A larger file is not read at all; rules have their own, lower bound in characters."""
 _SUFFIXES: Final = (".yml", ".yaml")
+_COVERAGE: Final = "coverage.yml"
 _TESTS_SUFFIXES: Final = tuple(f".tests{suffix}" for suffix in _SUFFIXES)
 
 
@@ -29,6 +30,11 @@ def shipped_pack_texts(*, tests: bool = False) -> list[RuleText]:
         for pack in packs
         for file in _rule_files(pack, tests=tests)
     ]
+
+
+def coverage_table() -> RuleText:
+    """Return the table of what there is to detect (`detectors.testing.coverage`)."""
+    return RuleText(_COVERAGE, files(__name__).joinpath(_COVERAGE).read_text(encoding="utf-8"), "")
 
 
 def read_rule_files(paths: Iterable[Path | str]) -> list[RuleText]:

@@ -56,6 +56,11 @@ class Report(msgspec.Struct, frozen=True):
         return all(result.passed for result in self.results)
 
     @property
+    def proven(self) -> bool:
+        """Whether there are tests, one that matches among them, and all pass."""
+        return self.passed and any(result.test.match for result in self.results)
+
+    @property
     def lacks(self) -> tuple[str, ...]:
         """Which kinds of test there are none of: `positive`, `negative`."""
         there = {result.test.match for result in self.results}

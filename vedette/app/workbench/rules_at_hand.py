@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from collector.decoders import DECODERS
 from detectors.library import Library
-from detectors.packs import is_test_file, read_rule_files, read_test_files, shipped_pack_texts
+from detectors.packs import coverage_table, is_test_file, read_rule_files, read_test_files, shipped_pack_texts
 from detectors.sigma.separate_tests import read_separate_tests
 from detectors.testing.checking import Checker
+from detectors.testing.coverage import read_table
 from vedette.app.config_file import load_config
 from vedette.app.wiring import read_rules
 from vedette.schema.errors import ConfigError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from detectors.library import AnyRule
     from detectors.rule import RuleText
+    from detectors.testing.coverage import Row
     from vedette.schema.errors import RuleError
 
 
@@ -32,6 +34,15 @@ def open_library(paths: Sequence[Path], config: Path | None) -> Library:
     library = Library(read_rule_files(paths) if paths else read_rules(rules), rules.falco.options())
     _refuse(library.loaded.errors)
     return library
+
+
+def open_shipped() -> tuple[Checker, list[AnyRule]]:
+    """Load the rules of all shipped packs with their tests, as `open_checker` does."""
+    library = Library(shipped_pack_texts())
+    separate, errors = read_separate_tests(shipped_pack_texts(tests=True))
+    checker = Checker(library, DECODERS, separate)
+    _refuse([*library.loaded.errors, *errors, *checker.errors])
+    return checker, list(library.rules.values())
 
 
 def open_checker(paths: Sequence[Path], config: Path | None) -> tuple[Checker, list[AnyRule]]:
@@ -50,6 +61,17 @@ def open_checker(paths: Sequence[Path], config: Path | None) -> tuple[Checker, l
     if not paths or rules:
         return checker, list(library.rules.values())
     return checker, [rule for rule_id, rule in library.rules.items() if rule_id in checker.named]
+
+
+def open_table(path: Path | None) -> list[Row]:
+    """Read a coverage table, or the shipped one.
+
+    Raises:
+        ConfigError: it is not there, or wrong; a line for each reason. RuleError: it is no text.
+    """
+    rows, errors = read_table(coverage_table() if path is None else next(iter(read_rule_files([path]))))
+    _refuse(errors)
+    return rows
 
 
 def _configured_tests(config: Path | None) -> list[RuleText]:
