@@ -72,8 +72,6 @@ class Plan(NamedTuple):
     begin: Begin
     rule_sets: list[str]
     since_ns: int
-    begins_ns: int
-    """Arrival time of the first record."""
 
     @property
     def records(self) -> int:
@@ -127,7 +125,7 @@ def make_plan(folder: DataFolder, since_ns: int | None, until_ns: int | None) ->
     if not ranges or ranges[-1].arrival_ns < (since_ns or 0):
         raise ConfigError(f"{folder.intake} has no records of that time; widen --since and --until")
     hashes = dict.fromkeys(filter(None, [begin.rules, *rule_sets]))
-    return Plan(ranges, start, begin, list(hashes), since_ns or 0, begins_ns)
+    return Plan(ranges, start, begin._replace(arrival_ns=begins_ns), list(hashes), since_ns or 0)
 
 
 def _ranges(rows: Iterable[_Row], after_seq: int, until_ns: int | None) -> tuple[int, list[Range], list[int]]:

@@ -95,7 +95,7 @@ def summarise(test: Backtest, changes: Sequence[Change], *, compared: bool, has_
     found = Counter(change.status for change in changes)
     parts = [f"{found[status]} {status}" for status in Status] if compared else [count_text(len(changes), "alert")]
     say(f"{', '.join(parts)} in {count_text(test.records, 'record')}, up to {time_text(test.reached_ns)}")
-    say(_STARTS[test.plan.start].format(begin=time_text(test.plan.begins_ns)))
+    say(_STARTS[test.plan.start].format(begin=time_text(test.plan.begin.arrival_ns)))
     if compared and found[Status.LOST] and not has_verdicts:
         say(NO_VERDICTS)
     if test.unusable:

@@ -47,7 +47,7 @@ def find_rules(words: Sequence[str], configured: Rules) -> Engine | None:
         found = _texts(word, configured)
         titles += [] if found else [word]
         texts |= {text.path: text for text in found}
-    whole = compile_rules(encode_rules(texts.values()), DECODERS)
+    whole = compile_rules(encode_rules(texts.values(), configured.falco.options()), DECODERS)
     return whole if not titles else _joined([whole, *_named(titles, configured)])
 
 
@@ -64,7 +64,7 @@ def _named(words: Sequence[str], configured: Rules) -> Iterator[Engine]:
     titles = [RUNNING, CONFIGURED]
     missing = list(words)
     for texts in (read_rules(configured), shipped_pack_texts()):
-        there = compile_rules(encode_rules(texts), DECODERS)
+        there = compile_rules(encode_rules(texts, configured.falco.options()), DECODERS)
         chosen = {word: engine for word in missing if (engine := _chosen(word, there)) is not None}
         yield from chosen.values()
         missing = [word for word in missing if word not in chosen]

@@ -10,16 +10,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from collector.decoders import DECODERS
+from detectors.engine import Engine
 from vedette.app.backtest.sifting import Job, Part, sift
 from vedette.journal.sqlite import SqliteIntakeReader
 from vedette.pipeline.backtest.rerun import BacktestAlert, Rerun, RuleSet
+from vedette.pipeline.backtest.sieve import Sieve
 from vedette.pipeline.rulesets import compile_rules
 from vedette.schema.errors import PermanentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from detectors.engine import Engine
     from detectors.rule import Rule
     from vedette.app.backtest.archive import Plan
     from vedette.journal.sqlite import DataFolder
@@ -75,9 +76,10 @@ class Backtest:
             Rerun(each, self.plan.begin, DECODERS, reader.blob, partial(self._take, found))
             for each, found in zip(sets, self.alerts, strict=True)
         ]
-        reader.release()
-        job = Job(folder.intake, _all_rules(sets), self.source, self.plan.ranges)
-        with contextlib.closing(sift(job, self._processes())) as parts:  # Ctrl-C ends the processes, too
+        reader.release()  # a process that is forked must not inherit it
+        sieve = Sieve(Engine(_all_rules(sets), DECODERS), DECODERS, self.source)
+        job = Job(folder.intake, self.plan.ranges)
+        with contextlib.closing(sift(sieve, job, self._processes())) as parts:  # Ctrl-C ends the processes, too
             for part in parts:
                 for rerun in reruns:
                     rerun.feed(part.chunks)

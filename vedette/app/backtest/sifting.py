@@ -1,7 +1,8 @@
 """Sifting the archive with all cores: each process sifts every n-th range, and hands on what is left, in order.
 
 A process that is ahead waits until its result is taken, so what is held is bounded by the number of processes. They end
-with this one, however it ends.
+with this one, however it ends. They are forked, which wants no other thread to run here: rules hold functions that
+can't be sent, and compiling them again would take each process seconds.
 """
 
 from __future__ import annotations
@@ -10,25 +11,19 @@ import contextlib
 import gc
 import multiprocessing
 import signal
-import sys
-from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from collector.decoders import DECODERS
-from detectors.engine import Engine
 from vedette.app.backtest.archive import Range
 from vedette.journal.sqlite import SqliteIntakeReader
 from vedette.pipeline.backtest.sieve import Sieve, Sifted
 from vedette.schema.errors import PermanentError, TransientError
-from vedette.schema.limits import MIB, RECURSION_LIMIT
+from vedette.schema.limits import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
     from multiprocessing.connection import Connection
-    from multiprocessing.context import SpawnProcess
+    from multiprocessing.context import ForkProcess
     from pathlib import Path
-
-    from detectors.rule import Rule
 
 _PART_BYTES_MAX: Final = 4 * MIB
 """Payload that is handed on in one piece, about."""
@@ -37,11 +32,9 @@ _END_S: Final = 5.0
 
 
 class Job(NamedTuple):
-    """What is to be sifted: ranges of the log in a folder, with rules, of one source or (None) of all."""
+    """What is to be sifted: ranges of the log in a folder."""
 
     intake: Path
-    rules: Sequence[Rule]
-    source: str | None
     ranges: Sequence[Range]
 
 
@@ -54,22 +47,21 @@ class Part(NamedTuple):
     ends_range: bool
 
 
-def sift(job: Job, processes: int) -> Generator[Part]:
+def sift(sieve: Sieve, job: Job, processes: int) -> Generator[Part]:
     """Yield what is left of the ranges, in order. 1 process is this one.
 
     Raises:
         TransientError: the log can't be read now. PermanentError: it is damaged.
     """
     if processes <= 1:
-        yield from _parts(job)
+        yield from _parts(sieve, job)
         return
-    with _workers(job, processes) as connections:
+    with _workers(sieve, job, processes) as connections:
         for number in range(len(job.ranges)):
             yield from _received(connections[number % processes])
 
 
-def _parts(job: Job) -> Iterator[Part]:
-    sieve = Sieve(Engine(job.rules, DECODERS), DECODERS, job.source)
+def _parts(sieve: Sieve, job: Job) -> Iterator[Part]:
     with contextlib.closing(SqliteIntakeReader(job.intake)) as reader:
         for each in job.ranges:
             yield from _parts_of(each, reader, sieve)
@@ -99,18 +91,19 @@ def _parts_of(wanted: Range, reader: SqliteIntakeReader, sieve: Sieve) -> Iterat
 
 # --- processes --------------------------------------------------------------------------------------------------------
 @contextlib.contextmanager
-def _workers(job: Job, processes: int) -> Generator[list[Connection]]:
+def _workers(sieve: Sieve, job: Job, processes: int) -> Generator[list[Connection]]:
     """Start processes, each with its share of the ranges; they are gone when this is left."""
-    spawned = multiprocessing.get_context("spawn")
+    forked = multiprocessing.get_context("fork")
     connections: list[Connection] = []
-    workers: list[SpawnProcess] = []
+    workers: list[ForkProcess] = []
     try:
         with _ctrl_c_held_back():
             for number in range(processes):
-                ours, theirs = spawned.Pipe(duplex=False)
+                ours, theirs = forked.Pipe(duplex=False)
                 connections.append(ours)
                 share = job._replace(ranges=job.ranges[number::processes])
-                workers.append(spawned.Process(target=_work, args=(share, theirs), daemon=True))
+                arguments = (sieve, share, theirs, list(connections))
+                workers.append(forked.Process(target=_work, args=arguments, daemon=True))
                 workers[-1].start()
                 theirs.close()
         yield connections
@@ -125,7 +118,6 @@ def _workers(job: Job, processes: int) -> Generator[list[Connection]]:
 @contextlib.contextmanager
 def _ctrl_c_held_back() -> Generator[None]:
     """Let processes that are started here never see Ctrl-C, and this one when they are all there."""
-    resource_tracker.ensure_running()  # which would let it through again, were it started in between
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -133,13 +125,14 @@ def _ctrl_c_held_back() -> Generator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
-def _work(share: Job, results: Connection) -> None:
+def _work(sieve: Sieve, share: Job, results: Connection, of_parent: list[Connection]) -> None:
     """Sift a share of the ranges; the other end sees an error as it is."""
-    sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION_LIMIT))
+    for connection in of_parent:  # or nobody would be told when the parent is gone
+        connection.close()
     gc.disable()  # decoding makes no cycles
     with contextlib.suppress(BrokenPipeError):  # the other end is gone: nobody wants the rest
         try:
-            for part in _parts(share):
+            for part in _parts(sieve, share):
                 results.send(part)
         except (TransientError, PermanentError) as error:
             results.send(error)
@@ -150,9 +143,8 @@ def _received(connection: Connection) -> Iterator[Part]:
         try:
             received: Part | TransientError | PermanentError = connection.recv()
         except EOFError:
-            raise TransientError(
-                "a process of the back-test was ended by something else, perhaps for want of memory"
-            ) from None
+            message = "a process of the back-test was ended by something else, perhaps for want of memory"
+            raise TransientError(message) from None
         if not isinstance(received, Part):
             raise received
         yield received

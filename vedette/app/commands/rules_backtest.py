@@ -125,6 +125,7 @@ def _progress(records: int) -> Generator[Callable[[int], None]]:
     from rich.progress import Progress  # noqa: PLC0415
 
     console = Console(stderr=True, markup=False, highlight=False, emoji=False)
-    with Progress(console=console, transient=True, redirect_stdout=sys.stdout.isatty()) as bar:
+    # Without a thread that draws: processes are forked meanwhile.
+    with Progress(console=console, transient=True, auto_refresh=False) as bar:
         task = bar.add_task("looking", total=records)
-        yield lambda more: bar.advance(task, more)
+        yield lambda more: bar.update(task, advance=more, refresh=True)

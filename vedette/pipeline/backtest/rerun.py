@@ -1,6 +1,7 @@
 """Detection again, over what a sieve left of the log: the agent's own detector, with rules of the log or with others.
 
-Control records are obeyed as they were then, but for those that put rules in force where other rules were given.
+Control records are obeyed as they were then. Where other rules were given, no rules of the log come into force, and
+those that settings keep in shadow alert.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from vedette.pipeline.control_record import OP_RULES, ControlRecord, decode_control
+from vedette.pipeline.control_record import OP_RULES, OP_SETTINGS, ControlRecord, decode_control, encode_control
 from vedette.pipeline.detector import Detector
 from vedette.pipeline.effects import Effects
-from vedette.schema.record import CONTROL_FORMAT
+from vedette.schema.record import CONTROL_FORMAT, CONTROL_SOURCE, Record, Run
+from vedette.schema.settings import decode_settings, encode_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from vedette.schema.event import Decoder
     from vedette.schema.level import Level
     from vedette.schema.operator import Saved
-    from vedette.schema.record import Record
 
 _GIVEN: Final = "given"
 """Names the rules that were given, where the detector wants a hash."""
@@ -55,11 +56,15 @@ class BacktestAlert(NamedTuple):
 
 
 class Begin(NamedTuple):
-    """What a rerun begins with: the rules (hash) and settings (hash, "" for none) in force, and state by operator."""
+    """What a rerun begins with: the rules and settings in force (hashes, "" for none), and the state by operator.
+
+    `arrival_ns` is when the first record arrived.
+    """
 
     rules: str = ""
     settings: str = ""
     state: Mapping[str, Sequence[Saved]] = {}
+    arrival_ns: int = 0
 
 
 class RuleSet(NamedTuple):
@@ -88,7 +93,7 @@ class Rerun:
         """Begin with a state; `blob` returns settings by their hash."""
         self._rules = rules
         self._take = take
-        self._detector = Detector(decoders, blob)
+        self._detector = Detector(decoders, blob if rules.given is None else lambda digest: _heard(blob(digest)))
         self._effects = Effects(b"", 1, rebuilding=True)
         self._begin(begin)
         self._detector.rollup.on_close = lambda alert: take(_summary(alert))
@@ -96,15 +101,24 @@ class Rerun:
         """Records that could not be used."""
 
     def _begin(self, begin: Begin) -> None:
+        """Restore the state, and put rules and settings in force as the log would."""
         detector, given = self._detector, self._rules.given
         for operator in detector.operators:
             operator.state.restore(begin.state.get(operator.name, ()))
-        detector.control.change(rules=begin.rules if given is None else _GIVEN, settings=begin.settings)
         if given is not None:
             detector.adopt(_GIVEN, given)
         elif begin.rules:
             detector.adopt(begin.rules, self._rules.of_log[begin.rules])
-        detector.restored()
+        rules = begin.rules if given is None else _GIVEN
+        if begin.state:
+            detector.control.change(rules=rules)
+            detector.restored()
+        # Rules first: others than those in force are forgotten with every change.
+        controls = [ControlRecord(OP_RULES, hash=rules), ControlRecord(OP_SETTINGS, hash=begin.settings)]
+        run = Run(CONTROL_SOURCE, CONTROL_FORMAT, 1)
+        records = [Record(0, begin.arrival_ns, encode_control(control), run, 1) for control in controls if control.hash]
+        detector.feed(records, self._effects)
+        assert not self._effects.dead_letters, "what was in force can be put in force"
 
     def feed(self, chunks: Iterable[Sifted]) -> None:
         """Detect on what is left of the next chunks of the log."""
@@ -138,6 +152,13 @@ def _control(record: Record) -> ControlRecord | None:
         return decode_control(record.payload)
     except msgspec.MsgspecError:  # the detector refuses it
         return None
+
+
+def _heard(settings: bytes | None) -> bytes | None:
+    """Let the rules of settings that are in shadow alert: what they would do is what is asked."""
+    if settings is None:
+        return None
+    return encode_settings(msgspec.structs.replace(decode_settings(settings), shadow=()))
 
 
 def _summary(alert: AlertState) -> BacktestAlert:

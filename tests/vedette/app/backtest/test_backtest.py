@@ -15,10 +15,12 @@ from typing import Any
 
 import pytest
 
+from detectors.rule import RuleText
 from tests.vedette.app.conftest import Outcome
+from vedette.app import wiring
 from vedette.app.backtest import archive as archive_module
+from vedette.app.backtest import rule_sets, verdicts
 from vedette.app.backtest import run as run_module
-from vedette.app.backtest import verdicts
 from vedette.app.backtest.run import Backtest
 from vedette.journal.sqlite import Retention
 from vedette.journal.sqlite.intake_reader import segment_paths
@@ -206,7 +208,7 @@ def test_a_pack_is_named_by_its_name(told: Archive, backtest: Call) -> None:
     ("arguments", "message"),
     [
         (["nothing.yml"], "`nothing.yml` is no path, no pack, and no rule's id or title; `vedette rules list`"),
-        (["Exec Into A Pod Of The Control Plan"], "is no path, no pack, and no rule's id or title"),
+        (["Secret deletion"], "is no path, no pack, and no rule's id or title; did you mean `Secret deleted`?"),
         (["runing"], "did you mean `running`?"),
         (["running", "starter"], "`running` stands alone"),
         (["starter", "--diff", "running", "configured"], "name rules either alone or as OLD and NEW of --diff"),
@@ -216,7 +218,11 @@ def test_a_pack_is_named_by_its_name(told: Archive, backtest: Call) -> None:
         (["--diff", "running"], "--diff"),
     ],
 )
-def test_a_wrong_call_looks_at_nothing(told: Archive, backtest: Call, arguments: list[str], message: str) -> None:
+def test_a_wrong_call_looks_at_nothing(
+    told: Archive, backtest: Call, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+) -> None:
+    for module in (rule_sets, wiring):
+        monkeypatch.setattr(module, "shipped_pack_texts", lambda: [RuleText("starter/a.yml", DELETED, "starter")])
     done = backtest(*arguments)
     assert (done.status, done.out) == (2, "")
     assert message in done.err
@@ -256,6 +262,12 @@ def test_cold_or_not_settings_and_rules_are_those_in_force(long: Archive, backte
         ("Secret deleted", "prod"),
         ("Secret read", "prod"),
     }
+
+
+def test_cold_with_given_rules_settings_are_those_in_force(long: Archive, backtest: Call, rule_at: RuleAt) -> None:
+    done = backtest(rule_at("new.yml", DELETED), "--since", "2026-03-01T00:15:00Z", "--format", "json")
+    assert [(line["entity"], line["cluster"]) for line in done.lines] == [(["user-0"], "prod"), (["user-1"], "prod")]
+    assert "could not be used" not in done.err
 
 
 def test_where_the_log_was_retired_it_begins_cold(long: Archive, backtest: Call) -> None:
@@ -343,8 +355,9 @@ def test_no_database_is_changed(long: Archive, backtest: Call) -> None:
 
 def test_ctrl_c_leaves_nothing_behind_and_says_how_far_it_came(long: Archive, backtest: Call) -> None:
     command = [sys.executable, "-m", "vedette", "rules", "backtest", "running", "--processes", "2"]
+    items = [event(number, verb="list") for number in range(2000)]
     for _ in range(60):
-        long.add(*[event(number, verb="list") for number in range(2000)])
+        long.add(*items)
     with subprocess.Popen(
         [*command, "--data-dir", long.folder], stdout=subprocess.PIPE, stderr=subprocess.PIPE, process_group=0
     ) as process:
@@ -368,7 +381,7 @@ def workers_of(pid: int) -> list[int]:
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             parent = int(path.read_text().rpartition(")")[2].split()[1])
-            if parent == pid and b"spawn_main" in path.with_name("cmdline").read_bytes():
+            if parent == pid:
                 found.append(int(path.parent.name))
         except (OSError, ValueError):
             continue

@@ -10,7 +10,7 @@ import pytest
 
 from collector.decoders import DECODERS
 from detectors.engine import Engine
-from tests.vedette.pipeline.law_bench import BLOBS, RULE_HASHES, random_log
+from tests.vedette.pipeline.law_bench import BLOBS, RULE_HASHES, SETTING_HASHES, random_log
 from vedette.pipeline.backtest.rerun import BacktestAlert, Begin, Rerun, RuleSet
 from vedette.pipeline.backtest.sieve import Sieve, Sifted
 from vedette.pipeline.control_record import OP_RULES, decode_control, encode_control
@@ -18,10 +18,11 @@ from vedette.pipeline.detector import Detector, records_of
 from vedette.pipeline.effects import Effects
 from vedette.pipeline.rulesets import compile_rules
 from vedette.schema.record import CONTROL_FORMAT
+from vedette.schema.settings import decode_settings, encode_settings
 from vedette.testing.law import Checkpoints
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from vedette.journal.protocol import Chunk
     from vedette.schema.alert import AlertState
@@ -38,8 +39,8 @@ def of_log() -> dict[str, Engine]:
 class Live:
     """Detection as the agent does it, over whole chunks."""
 
-    def __init__(self) -> None:
-        self.detector = Detector(DECODERS, BLOBS.get)
+    def __init__(self, blob: Callable[[str], bytes | None] = BLOBS.get) -> None:
+        self.detector = Detector(DECODERS, blob)
         self.closed: list[AlertState] = []
         self.detector.rollup.on_close = self.closed.append
 
@@ -118,8 +119,9 @@ def test_from_a_checkpoint_it_finds_what_was_found_from_there_on(seed: int, of_l
 
 @pytest.mark.parametrize("digest", RULE_HASHES, ids=["rules", "other-rules"])
 def test_with_given_rules_it_finds_what_they_would_have_found(digest: str, of_log: dict[str, Engine]) -> None:
+    """Also where settings keep them in shadow: what they would do is what is asked."""
     log, rules = random_log(2, chunks=150), RuleSet(of_log[digest])
-    live = Live()
+    live = Live(lambda name: heard(name) if name in SETTING_HASHES else BLOBS[name])
     live.feed([with_rules(chunk, digest) for chunk in log])
     assert found_by(rules, sifted_by(rules, log)) == live.found
 
@@ -129,6 +131,19 @@ def test_both_rule_sets_of_a_comparison_share_what_was_sifted_for_both(of_log: d
     for digest in RULE_HASHES:
         given = RuleSet(of_log[digest])
         assert found_by(given, sifted_by(both, log)) == found_by(given, sifted_by(given, log))
+
+
+def test_begun_cold_rules_in_shadow_alert_nobody(of_log: dict[str, Engine]) -> None:
+    """The settings in force have them in shadow, from the first record on."""
+    log, rules = random_log(2, chunks=150), RuleSet(None, of_log)
+    (digest,) = (name for name in SETTING_HASHES if decode_settings(BLOBS[name]).shadow)
+    begin = Begin(RULE_HASHES[0], digest, arrival_ns=log[0].arrival_ns)
+    quiet = [chunk for chunk in log if not any(run.format == CONTROL_FORMAT for run in chunk.runs)]
+    found = {rule_id for _, rule_id, *_ in found_by(rules, sifted_by(rules, quiet), begin)}
+    assert found
+    assert not found & {"pod-touched", "execs-secrets"}
+    given = RuleSet(of_log[RULE_HASHES[0]])
+    assert {rule_id for _, rule_id, *_ in found_by(given, sifted_by(given, quiet), begin)} >= {"pod-touched"}
 
 
 def test_of_one_source_only_its_records_count(of_log: dict[str, Engine]) -> None:
@@ -147,6 +162,10 @@ def test_what_can_not_be_used_is_counted(of_log: dict[str, Engine]) -> None:
         live.begin(chunk, effects)
         live.feed(records_of(chunk), effects)
     assert rerun.unusable == len(effects.dead_letters) > 0
+
+
+def heard(digest: str) -> bytes:
+    return encode_settings(msgspec.structs.replace(decode_settings(BLOBS[digest]), shadow=()))
 
 
 def with_rules(chunk: Chunk, digest: str) -> Chunk:
