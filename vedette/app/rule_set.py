@@ -15,7 +15,9 @@ from detectors.loading import is_falco
 from detectors.sigma.exceptions import written_exceptions
 from vedette.app.wiring import read_rules
 from vedette.pipeline.rulesets import encode_rules
+from vedette.pipeline.unheard import shadow_ids
 from vedette.pipeline.watching import compile_watching
+from vedette.schema.errors import ConfigError
 from vedette.schema.settings import encode_settings
 
 if TYPE_CHECKING:
@@ -60,12 +62,13 @@ def read_rule_set(configured: Rules, settings: DetectionSettings, decoders: Mapp
     """Read and compile what is configured; blocks, for seconds where there are thousands of rules.
 
     Raises:
-        ConfigError: a pack or a path is not there. RuleError: a rule can't be used.
+        ConfigError: a pack, a path or a name in shadow is not there. RuleError: a rule can't be used.
     """
     settings = msgspec.structs.replace(settings, shadow=tuple(configured.shadow))
     texts = read_rules(configured)
     content = encode_rules(texts, configured.falco.options())
     engine, watching = compile_watching(content, decoders)
+    _check_shadow(configured.shadow, engine)
     inventory = _inventory(configured, texts, engine)
     return RuleSet(content, encode_settings(settings), engine, watching, inventory)
 
@@ -84,6 +87,13 @@ def changes_between(old: Inventory, new: Inventory) -> Changes:
             if found:
                 changes[f"{kind}_{way}"] = Delta(len(found), tuple(found[:NAMES_MAX]))
     return changes
+
+
+def _check_shadow(names: Iterable[str], engine: Engine) -> None:
+    for name in names:
+        if not shadow_ids([name], engine.infos):
+            message = f"rules.shadow: no pack, rule id or title is `{name}`; `vedette rules list` shows them"
+            raise ConfigError(message)
 
 
 def _inventory(configured: Rules, texts: Iterable[RuleText], engine: Engine) -> Inventory:

@@ -218,9 +218,9 @@ class Detector:
         rule_id = rule.rule_id
         if self.unheard.is_in_shadow(rule):
             if rule_id not in self.correlator.silent:
-                effects.tally("shadow_findings", source, rule_id)
+                effects.tally("shadow_findings", source, self._rule_label(rule_id))
                 if self.unheard.add(match, labels):
-                    effects.tally("shadow_alerts", source, str(rule.level), rule_id)
+                    effects.tally("shadow_alerts", source, str(rule.level), self._rule_label(rule_id))
         elif rule_id not in self.correlator.silent:
             effects.tally("findings", source, self._rule_label(rule_id))
             self._emit(self.rollup.add(match, labels), effects)

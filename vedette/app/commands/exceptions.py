@@ -203,7 +203,7 @@ def _say_trial(proposal: Proposal, since: str, config: Path | None, data_dir: Pa
     touched = [trial for trial in trials if trial.verdict != "stays"]
     hidden = sum(trial.verdict == "hidden" for trial in trials)
     looked = f"the latest {ALERTS_MAX} alerts" if len(trials) == ALERTS_MAX else count_text(len(trials), "alert")
-    say(f"It would have hidden {hidden} of {looked} of this rule{': ' if touched else ''}")
+    say(f"It would have hidden {hidden} of {looked} of this rule")
     _put_trials(touched[:_SHOWN_MAX])
     if len(touched) > _SHOWN_MAX:
         say(f"and {len(touched) - _SHOWN_MAX} more, not shown")

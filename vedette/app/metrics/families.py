@@ -151,7 +151,23 @@ def _detection_families(reading: Reading, rules: Mapping[str, RuleInfo]) -> Iter
     left_out = CounterMetricFamily(
         "vedette_correlation_left_out", "Matches that a correlation could not use.", labels=("reason", "rule")
     )
-    for metric, family in (("findings", findings), ("alerts", alerts), ("correlation_left_out", left_out)):
+    shadow_findings = CounterMetricFamily(
+        "vedette_shadow_findings", "Events that matched a rule in shadow.", labels=("source", "rule")
+    )
+    shadow_alerts = CounterMetricFamily(
+        "vedette_shadow_alerts", "Alerts that rules in shadow would have opened.", labels=("source", "level", "rule")
+    )
+    excepted = CounterMetricFamily(
+        "vedette_exception_hits", "Events that an exception kept a rule from matching.", labels=("exception", "rule")
+    )
+    for metric, family in (
+        ("findings", findings),
+        ("alerts", alerts),
+        ("correlation_left_out", left_out),
+        ("shadow_findings", shadow_findings),
+        ("shadow_alerts", shadow_alerts),
+        ("exception_hits", excepted),
+    ):
         for labels, count in _by_rule(reading, metric, rules).items():
             family.add_metric(labels, count)
         yield family
@@ -183,7 +199,8 @@ def _by_rule(reading: Reading, metric: str, rules: Mapping[str, RuleInfo]) -> di
     for (name, *others, rule_id), count in sorted(reading.tallies.items()):
         rule = _rule_label(rule_id)
         if name == metric and (rule in rules or rule == OTHER_RULE):
-            counts[*others, rule] = counts.get((*others, rule), 0) + count
+            labels = (*(safe_text(other, TITLE_CHARS_MAX) for other in others), rule)
+            counts[labels] = counts.get(labels, 0) + count
     return counts
 
 

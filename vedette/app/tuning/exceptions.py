@@ -22,6 +22,7 @@ from detectors.watching import Watcher, watchers
 from vedette.app.tuning.exception_text import Field, set_expiry, write_exception
 from vedette.app.wiring import read_rules
 from vedette.schema.errors import ConfigError
+from vedette.schema.event import LogSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -103,7 +104,8 @@ def propose(
         raise ConfigError(f"`{rule.info.title}` is {kind}")
     title = title or _free_title(f"{rule.info.title}: {fields[0].value}", texts)
     exception_id = str(uuid.uuid4())
-    logsource: dict[str, str] = library.document(rule.info.rule_id).data["logsource"]
+    source: dict[str, Any] = library.document(rule.info.rule_id).data["logsource"]
+    logsource = {name: str(source[name]) for name in LogSource._fields if source.get(name)}
     added = write_exception(title, exception_id, rule.info.rule_id, logsource, fields, info)
     path = _place(configured, title, exception_id) if file is None else _checked_place(configured, file)
     old = path.read_text("utf-8") if path.exists() else ""

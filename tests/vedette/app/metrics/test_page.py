@@ -120,6 +120,12 @@ def test_rules_that_are_not_loaded_have_no_series() -> None:
     assert values("vedette_alerts_opened_total") == {("high", EXEC, "audit"): 4, ("critical", "other", "falco"): 2}
 
 
+def test_what_alerts_nobody_is_counted_apart() -> None:
+    assert values("vedette_shadow_findings_total") == {(EXEC, "audit"): 6}
+    assert values("vedette_shadow_alerts_total") == {("high", EXEC, "audit"): 2}
+    assert values("vedette_exception_hits_total") == {(r"a\x1b\x0a", EXEC): 5}
+
+
 @pytest.mark.parametrize("content_type", PARSERS)
 def test_a_hostile_rule_stays_inside_its_label(content_type: str) -> None:
     hostile = 'x"} 1\nvedette_up 1\\'
