@@ -1,6 +1,7 @@
 """Falco's own rule files load, and are what its end-to-end suite expects of them."""
 
 import re
+from pathlib import Path
 
 import yaml
 
@@ -10,6 +11,7 @@ from detectors.falco.output import OutputError, parse_output
 from detectors.rule import RuleText
 from tests.conformance.report import Record, judge, vectors
 
+PAGE = Path(__file__).parents[3] / "docs/rules/falco.md"
 DEFINED = "- rule:"
 TEMPLATE = re.compile(r"%\{.*?\}|\{\{.*?\}\}")
 
@@ -28,6 +30,17 @@ def test_rule_files(record_property: Record) -> None:
     files = sorted(vectors("falco/rules").rglob("*.yaml"))
     results = {path.name: rule_file(path.read_text(encoding="utf-8")) for path in files}
     judge("falco/rules", results, {}, record_property)
+
+
+def test_the_changes_in_the_documentation_load_over_the_audit_rules(record_property: Record) -> None:
+    (local,) = re.findall(
+        r"^```yaml local.yaml\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
+    results: dict[str, str] = {}
+    for path in sorted(vectors("falco/rules").rglob("*k8s_audit_rules.yaml")):
+        texts = [RuleText("rules.yaml", path.read_text(encoding="utf-8"), ""), RuleText("local.yaml", local, "")]
+        results[path.name] = " | ".join(map(str, load_falco_rules(texts).errors))
+    judge("falco/rules with changes", results, {}, record_property)
 
 
 def test_end_to_end_suite(record_property: Record) -> None:
