@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 from uuid import UUID
 
@@ -32,6 +33,7 @@ def adapted(document: Document, errors: list[RuleError]) -> dict[str, Any]:
     errors.extend(_id_errors(document))
     errors.extend(_related_errors(document))
     errors.extend(_logsource_errors(document))
+    errors.extend(_correlation_errors(document))
     data = {key: value for key, value in document.data.items() if key not in ("id", "related")}
     for section in _SECTIONS:
         if is_object(data.get(section)):
@@ -83,6 +85,23 @@ def _logsource_errors(document: Document) -> list[RuleError]:
     source: Any = document.data.get("logsource")
     wrong = [key for key in _LOGSOURCE if not isinstance(source.get(key, ""), str | None)] if is_object(source) else []
     return [document.error(f"the {key} of a log source is a text; quote it", "logsource", key) for key in wrong]
+
+
+def _correlation_errors(document: Document) -> Iterator[RuleError]:
+    """Report names of fields that are no texts: pySigma takes whatever it finds there."""
+    section: Any = document.data.get("correlation")
+    if not is_object(section):
+        return
+    message = "a field is named by a text; quote it"
+    group_by: Any = section.get("group-by")
+    for at, field in enumerate(group_by if is_list(group_by) else ()):
+        if not isinstance(field, str):
+            yield document.error(message, "correlation", "group-by", at)
+    aliases: Any = section.get("aliases")
+    for alias, fields in aliases.items() if is_object(aliases) else ():
+        for rule, field in fields.items() if is_object(fields) else ():
+            if not isinstance(field, str):
+                yield document.error(message, "correlation", "aliases", alias, rule)
 
 
 def _or_text(value: Any) -> str | None:

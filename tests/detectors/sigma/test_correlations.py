@@ -122,6 +122,8 @@ def test_thresholds_from_below_wait(condition: str, waits: bool) -> None:
         ("event_count", "temporal", "0.yml:13:10: it never holds: there are only 1 rules"),
         ("level: high", "level: loud", "0.yml:4:8: 'loud' is not a valid Sigma rule level"),
         ("[user.username]", "{user: name}", "0.yml:10:13: Sigma correlation group-by definition"),
+        ("[user.username]", "[user.username, [verb]]", "0.yml:10:29: a field is named by a text; quote it"),
+        ("  timespan", "  aliases: {who: {exec: [verb]}}\n  timespan", "0.yml:11:25: a field is named by a text"),
         (
             "  timespan",
             "  aliases: {who: {process: User}}\n  timespan",
