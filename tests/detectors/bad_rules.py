@@ -101,14 +101,14 @@ def examine(language: Language, content: bytes, path: Path) -> Outcome:
 
 
 def sigma(more: Sequence[str] = ()) -> Language:
-    """Sigma rules: those that ship, one of everything, and shapes of public rules."""
-    texts = [read("sigma_everything.yml"), read("sigma_shapes.yml"), *(text.text for text in shipped_pack_texts())]
-    return Language(Corpus([*texts, *more], SIGMA_SCRAPS), _try_sigma)
+    """Sigma rules: one of everything, shapes of public rules, and those that ship."""
+    own = [read("sigma_everything.yml"), read("sigma_shapes.yml")]
+    return Language(Corpus(own, [*(text.text for text in shipped_pack_texts()), *more], SIGMA_SCRAPS), _try_sigma)
 
 
 def falco(more: Sequence[str] = ()) -> Language:
     """Rules in Falco's language."""
-    return Language(Corpus([read("falco_everything.yaml"), *more], FALCO_SCRAPS), _try_falco)
+    return Language(Corpus([read("falco_everything.yaml")], more, FALCO_SCRAPS), _try_falco)
 
 
 def read(name: str) -> str:

@@ -63,14 +63,31 @@ class _Loader(yaml.CSafeLoader):
 _Loader.add_constructor("tag:yaml.org,2002:value", lambda _, node: str(node.value))
 
 
+class Source(NamedTuple):
+    """A good text, and its documents."""
+
+    text: str
+    tree: list[Any]
+
+
 class Corpus:
     """Texts of one language, taken apart once, and what is put into them."""
 
-    def __init__(self, texts: Sequence[str], scraps: Sequence[str]) -> None:
-        self.texts = list(texts)
+    def __init__(self, own: Sequence[str], others: Sequence[str], scraps: Sequence[str]) -> None:
+        """Take texts; `own` hold one of everything and are picked as often as all others together."""
+        self.own = [Source(text, list(yaml.load_all(text, _Loader))) for text in own]
+        self.others = [Source(text, list(yaml.load_all(text, _Loader))) for text in others]
         self.scraps = (*SCRAPS, *scraps)
-        self.trees = [list(yaml.load_all(text, _Loader)) for text in texts]
-        self.tokens = sorted({token for text in texts for token in _TOKEN.findall(text)})
+        self.tokens = sorted({token for source in self.sources for token in _TOKEN.findall(source.text)})
+
+    @property
+    def sources(self) -> list[Source]:
+        """All texts."""
+        return [*self.own, *self.others]
+
+    def pick(self, random: Random) -> Source:
+        """Pick a text."""
+        return random.choice(self.others if self.others and random.random() < 0.5 else self.own)
 
 
 class Mutant(NamedTuple):
@@ -94,7 +111,7 @@ def _times(random: Random) -> range:
 
 # --- bytes ------------------------------------------------------------------------------------------------------------
 def _bytes_changed(random: Random, corpus: Corpus) -> bytes:
-    content = bytearray(random.choice(corpus.texts).encode())
+    content = bytearray(corpus.pick(random).text.encode())
     for _ in _times(random):
         at = random.randrange(len(content) + 1)
         match random.randrange(4):
@@ -111,7 +128,7 @@ def _bytes_changed(random: Random, corpus: Corpus) -> bytes:
 
 # --- lines ------------------------------------------------------------------------------------------------------------
 def _lines_changed(random: Random, corpus: Corpus) -> bytes:
-    lines = random.choice(corpus.texts).split("\n")
+    lines = corpus.pick(random).text.split("\n")
     for _ in _times(random):
         if lines:
             random.choice(_LINE_CHANGES)(random, corpus, lines)
@@ -167,7 +184,7 @@ _LINE_CHANGES: Final = (_put, _put, _cut, _drop, _repeat, _indent, _value, _valu
 
 # --- tokens -----------------------------------------------------------------------------------------------------------
 def _tokens_changed(random: Random, corpus: Corpus) -> bytes:
-    tokens = _TOKEN.findall(random.choice(corpus.texts))
+    tokens = _TOKEN.findall(corpus.pick(random).text)
     for _ in _times(random):
         at = random.randrange(len(tokens))
         other = random.randrange(len(tokens))
@@ -187,7 +204,7 @@ def _tokens_changed(random: Random, corpus: Corpus) -> bytes:
 
 # --- structure --------------------------------------------------------------------------------------------------------
 def _structure_changed(random: Random, corpus: Corpus) -> bytes:
-    documents: Any = _copied(random.choice(corpus.trees))
+    documents: Any = _copied(corpus.pick(random).tree)
     for _ in _times(random):
         holders = [holder for holder in _holders(documents) if holder]
         if holders:
@@ -220,12 +237,12 @@ def _holder_changed(random: Random, corpus: Corpus, holder: Any) -> None:
 
 
 def _any_value(random: Random, corpus: Corpus) -> Any:
-    holder = random.choice([holder for holder in _holders(random.choice(corpus.trees)) if holder])
+    holder = random.choice([holder for holder in _holders(corpus.pick(random).tree) if holder])
     return random.choice(list(holder.values()) if isinstance(holder, dict) else holder)
 
 
 def _keys(corpus: Corpus, random: Random) -> list[str]:
-    return [key for holder in _holders(random.choice(corpus.trees)) if isinstance(holder, dict) for key in holder]
+    return [key for holder in _holders(corpus.pick(random).tree) if isinstance(holder, dict) for key in holder]
 
 
 def _holders(tree: Any) -> Iterator[Any]:

@@ -54,7 +54,7 @@ def run(name: str, language: Language, count: int, seed: int, failures: Path) ->
     faulthandler.cancel_dump_traceback_later()
     levels = ", ".join(f"{level} {refused[level]}/{tried[level]}" for level in tried)
     sys.stdout.write(
-        f"{name}: {len(language.corpus.texts)} texts, {count} files, seed {seed}: {wrong} wrong; refused: {levels}; "
+        f"{name}: {len(language.corpus.sources)} texts, {count} files, seed {seed}: {wrong} wrong; refused: {levels}; "
         f"slowest {slowest:.2f} s of CPU\n"
     )
     return wrong
