@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import orjson
 import yaml
 
 from vedette.schema.errors import ConfigError
@@ -82,9 +84,10 @@ def write_exception(
         "vedette": said,
     }
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=False, width=1_000)
-    if yaml.safe_load(text) != document:
-        raise ConfigError("the exception holds characters that no YAML file can; leave them out")
-    return text
+    with contextlib.suppress(orjson.JSONEncodeError):  # it holds half of a character
+        if orjson.loads(orjson.dumps(document)) == yaml.safe_load(text):
+            return text
+    raise ConfigError("the exception holds characters that no YAML file can; leave them out")
 
 
 def set_expiry(text: str, number: int, day: str) -> str:
@@ -103,12 +106,11 @@ def set_expiry(text: str, number: int, day: str) -> str:
         changed = _inserted(text, section, f"expires: '{day}'")
     else:
         changed = _inserted(text, node, f"vedette: {{expires: '{day}'}}")
-    expected[number].setdefault("vedette", {})["expires"] = day
-    try:
+    known = expected[number].get("vedette", {})
+    with contextlib.suppress(yaml.YAMLError, TypeError):  # TypeError: it is no mapping
+        expected[number] = {**expected[number], "vedette": {**known, "expires": day}}
         if list(yaml.load_all(changed, _Plain)) == expected:
             return changed
-    except yaml.YAMLError:
-        pass
     raise ConfigError(f"the file is written in a way that can't be changed safely; write `expires: '{day}'` yourself")
 
 
