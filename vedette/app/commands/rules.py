@@ -11,6 +11,7 @@ from cyclopts import App
 from vedette.app.commands.rules_coverage import app as coverage_app
 from vedette.app.commands.rules_explain import app as explain_app
 from vedette.app.commands.rules_show import app as show_app
+from vedette.app.commands.rules_stats import app as stats_app
 from vedette.app.commands.rules_test import app as test_app
 from vedette.app.exit_status import ExitStatus
 from vedette.app.terminal import (
@@ -39,6 +40,7 @@ app.command(test_app)
 app.command(explain_app)
 app.command(coverage_app)
 app.command(show_app)
+app.command(stats_app)
 app.command("vedette.app.commands.rules_backtest:app", name="backtest", help="Try rules on what was received.")
 app.command("vedette.app.commands.rules_shadow:app", name="shadow", help="List rules that alert nobody.")
 
