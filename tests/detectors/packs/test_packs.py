@@ -13,9 +13,10 @@ import pytest
 from collector.decoders import DECODERS
 from detectors.engine import Engine
 from detectors.library import AnyRule, Library
-from detectors.packs import shipped_pack_texts
+from detectors.packs import coverage_table, shipped_pack_texts
 from detectors.rule import Rule
 from detectors.testing.checking import Checker
+from detectors.testing.coverage import hold_against, read_table
 from detectors.testing.mutants import NEGATED
 from vedette.schema.event import Event
 from vedette.schema.level import Level
@@ -112,6 +113,22 @@ def test_no_rule_is_dead_or_looks_at_every_event() -> None:
     engine = Engine(LIBRARY.loaded.rules, DECODERS)
     assert engine.dead == []
     assert [rule.info.title for rule in engine.unanchored] == []
+
+
+# --- what they cover --------------------------------------------------------------------------------------------------
+
+
+def test_the_coverage_table_is_whole() -> None:
+    table, errors = read_table(coverage_table())
+    assert errors == []
+    assert [row.id for row in table] == [*(f"C{at}" for at in range(1, 169)), *(f"U{at}" for at in range(1, 28))]
+    assert [row.id for row in table if not (row.tactic and row.inputs in {"A", "S", "F", "D", "C"})] == []
+
+
+def test_what_the_audit_log_shows_has_a_rule_or_a_reason() -> None:
+    held = hold_against(read_table(coverage_table())[0], RULES)
+    assert [one.row.id for one in held if one.row.inputs == "A" and bool(one.rules) is bool(one.row.not_covered)] == []
+    assert [one.row.id for one in held if one.rules and one.row.not_covered] == []
 
 
 # --- set A ------------------------------------------------------------------------------------------------------------
