@@ -8,8 +8,8 @@ And, Or and Not of several clauses below the top.
 - `left out`: the part is not asked, or of Or not offered. It survives where no test tells the rule from one without the
   part: of And no event that fails by the part alone, of Or none that matches by it alone.
 
-Of correlations each bound is negated; each is moved by one, and each key of the groups left out. Clauses of exceptions
-are left alone: the tests of a rule know nothing of them.
+Of correlations each bound is negated, or `moved` by one, and each key of the groups left out. Clauses of exceptions are
+left alone: the tests of a rule know nothing of them.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from detectors.predicate import And, Atom, Not, Or, Predicate, any_of, atoms
 
 NEGATED: Final = "negated"
 LEFT_OUT: Final = "left out"
+MOVED: Final = "moved"
 _OPPOSITE: Final = {
     Comparison.LT: Comparison.GTE,
     Comparison.LTE: Comparison.GT,
@@ -122,7 +123,7 @@ def correlation_mutants(correlation: Correlation) -> Iterator[tuple[Change, Corr
         text = f"{bound.comparison} {bound.count}"
         yield Change(NEGATED, "condition", text), _bound(correlation, at, _OPPOSITE[bound.comparison], bound.count)
         for count in (bound.count - 1, bound.count + 1):
-            moved = Change(LEFT_OUT, "condition", f"{text}, not {count}")
+            moved = Change(MOVED, "condition", f"{text} to {bound.comparison} {count}")
             yield moved, _bound(correlation, at, bound.comparison, count)
     for at, key in enumerate(correlation.group_by):
         members = [replace(member, group_by=_without(member.group_by, at)) for member in correlation.members]

@@ -22,9 +22,11 @@ from .conftest import Outcome
 
 Call = Callable[..., Outcome]
 DOCS = Path(__file__).parents[3] / "docs" / "cli.md"
-GROUPS = {"alerts": ["list", "show"], "rules": ["list", "check"], "dead-letters": ["list", "show", "replay"]} | {
-    "config": ["check", "show", "schema"]
-}
+GROUPS = {
+    "alerts": ["list", "show"],
+    "rules": ["list", "check", "test", "explain", "show", "coverage", "stats"],
+    "dead-letters": ["list", "show", "replay"],
+} | {"config": ["check", "show", "schema"]}
 LEAVES = [[name] for name in COMMANDS if name not in GROUPS] + [
     [group, command] for group, commands in GROUPS.items() for command in commands
 ]

@@ -53,13 +53,13 @@ def run_tests(
     Tests stand in rules (`vedette: tests:`), and in files beside them (`exec.tests.yml` beside `exec.yml`). Where \
 only files of tests are named, they are those of configured rules. Exceptions and pipelines among the files apply.
     """
-    from detectors.testing.mutants import LEFT_OUT, NEGATED  # noqa: PLC0415 - keeps the start fast
+    from detectors.testing.mutants import LEFT_OUT, MOVED, NEGATED  # noqa: PLC0415 - keeps the start fast
     from vedette.app.workbench.rules_at_hand import open_checker  # noqa: PLC0415
 
     checker, rules = open_checker(paths, config)
     reports = [checker.check(rule) for rule in rules]
     if mutate or thorough:
-        hows = [NEGATED, LEFT_OUT] if thorough else [NEGATED]
+        hows = [NEGATED, LEFT_OUT, MOVED] if thorough else [NEGATED]
         reports = [checker.mutate(report, hows) for report in reports]
     if format == "json":
         for report in reports:
