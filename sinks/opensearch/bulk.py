@@ -6,7 +6,7 @@ the answer names every action in order, with a status of its own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
@@ -26,7 +26,7 @@ REASON_CHARS_MAX: Final = 400
 """Characters of a server's own words in one of our messages."""
 
 
-class Line(NamedTuple):
+class Line(msgspec.Struct, frozen=True, gc=False):
     """One document on its way: `content` is its action and itself, each with its line break."""
 
     index_name: str

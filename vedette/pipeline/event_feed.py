@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+
+import msgspec
 
 from vedette.journal.protocol import DeadDelivery, LogName
 from vedette.pipeline.delivery_events import EventsGone, EventsUnreadable
@@ -64,7 +66,7 @@ class PreparingSink(EventSink, Protocol):
         ...
 
 
-class Taken(NamedTuple):
+class Taken(msgspec.Struct, frozen=True, gc=False):
     """A record that goes to the sink: as received, and as the sink takes it."""
 
     record: Record

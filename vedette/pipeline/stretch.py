@@ -5,7 +5,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
+
+import msgspec
 
 from vedette.journal.protocol import DeadDelivery, DeliveryCommit, LogName, Tallies
 from vedette.schema.limits import SECOND_NS
@@ -23,7 +25,7 @@ LATENCY_BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
 _MS_NS: Final = 1_000_000
 
 
-class Item(NamedTuple, Generic[C]):
+class Item(msgspec.Struct, Generic[C], frozen=True):
     """One thing to deliver. `arrival_ns` is that of the record that made it: its delay counts from there."""
 
     position: int
