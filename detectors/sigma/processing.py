@@ -7,12 +7,12 @@ rule of the set, by its own conditions. What would look outside is refused: dete
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from sigma.filters import SigmaFilter
 from sigma.processing.pipeline import ProcessingItem, ProcessingPipeline
-from sigma.rule import SigmaLogSource, SigmaRule
+from sigma.rule import SigmaDetection, SigmaDetectionItem, SigmaLogSource, SigmaRule
 
 from detectors.sigma.dialect import ANY_PRODUCT
 from detectors.sigma.documents import Document, Key
@@ -128,6 +128,24 @@ def process_rule(pipeline: ProcessingPipeline, rule: SigmaRule, document: Docume
         pipeline.apply(rule)
     except Exception as error:  # as above: pipelines run pySigma's code on any rule
         raise document.error(f"a processing pipeline refuses it: {said(error, 'it can not work on it')}") from error
+    source, detections = rule.logsource, rule.detection.detections.values()
+    names = (
+        source.category,
+        source.product,
+        source.service,
+        *(field for found in detections for field in _fields(found)),
+    )
+    for name in names:
+        if not isinstance(name, str | None):  # pySigma puts in whatever a step holds
+            raise document.error(f"a processing pipeline names a field or log source by {name!r}, which is no text")
+
+
+def _fields(detection: SigmaDetection) -> Iterator[Any]:
+    for item in detection.detection_items:
+        if isinstance(item, SigmaDetectionItem):
+            yield item.field
+        else:
+            yield from _fields(item)
 
 
 def process_filter(pipeline: ProcessingPipeline, exception: SigmaFilter, source: LogSource, document: Document) -> None:

@@ -58,6 +58,19 @@ def test_a_placeholder_without_values_in_its_pipeline_refuses_the_rule() -> None
     assert "people" in error.message
 
 
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"type": "field_name_mapping", "mapping": {"Image": ["x", 5]}},
+        {"type": "change_logsource", "product": "p", "category": []},
+    ],
+    ids=["field", "log source"],
+)
+def test_names_that_are_no_texts_refuse_the_rule(step: dict[str, Any]) -> None:
+    (error,) = Matcher([RuleText("r.yml", PLAIN, ""), pipeline(step)]).errors
+    assert str(error).startswith("r.yml:1:1: a processing pipeline names a field or log source by ")
+
+
 def test_a_value_that_is_mapped_to_none_matches_nothing() -> None:
     text = PLAIN.replace("Image|endswith: '\\bash'", "Image: sh")
     matcher = Matcher([text, pipeline({"type": "map_string", "mapping": {"sh": []}})])
