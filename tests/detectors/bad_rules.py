@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import tarfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from collector.decoders import DECODERS
+from detectors.engine import Engine
 from detectors.falco import load_falco_rules
 from detectors.falco.matching import Matcher as FalcoMatcher
 from detectors.falco.matching import RuleMatching
+from detectors.loading import check_rules, load_rules
 from detectors.packs import read_rule_files, shipped_pack_texts
 from detectors.rule import RuleText
-from detectors.sigma.check import Severity, check_rules
+from detectors.sigma.check import Severity
 from detectors.sigma.matching import Matcher
 from vedette.schema.errors import RuleError
+from vedette.schema.event import Event
+from vedette.schema.record import Record, Run
 
 from .mutation import Corpus
 
@@ -30,6 +36,8 @@ EVENT: Final[dict[str, Any]] = {
     "sourceIPs": ["10.0.0.1"],
     "CommandLine": "sh -c 'curl x | sh'",
 }
+PAYLOAD: Final = json.dumps(EVENT).encode()
+RUN: Final = Run("s", "kube_audit", 1)
 SIGMA_SCRAPS: Final = (
     *("|re", "|re|i", "|cidr", "|base64", "|wide|base64offset|contains", "|windash", "|expand", "|fieldref", "|gt"),
     *(
@@ -134,20 +142,30 @@ def public_falco(shared: Path) -> list[str]:
 
 def _try_sigma(text: RuleText) -> Iterable[RuleError]:
     matcher = Matcher([text], ours=True, lenient=False)
-    for problem in check_rules([text], ()):
-        assert problem.line >= 1, f"no line: {problem}"
-        assert problem.severity is Severity.WARNING or matcher.errors
     assert matcher.match(EVENT) == matcher.interpret(EVENT)
-    return matcher.errors
+    return (*matcher.errors, *_try_agent(text))
 
 
 def _try_falco(text: RuleText) -> Iterable[RuleError]:
     found = load_falco_rules([text])
-    for warning in found.warnings:
-        assert warning.path == text.path
-        assert warning.line >= 1, f"no line: {warning}"
-        assert warning.message.strip()
     for matching in RuleMatching:
         matcher = FalcoMatcher(found.rules, matching)
         assert matcher.match_document(EVENT) == matcher.interpret_document(EVENT)
-    return found.errors
+    return (*found.errors, *_try_agent(text))
+
+
+def _try_agent(text: RuleText) -> Iterable[RuleError]:
+    """Do with a text of any language what the agent and `vedette rules check` do."""
+    loaded = load_rules([text])
+    problems = check_rules([text], [source for decoder in DECODERS.values() for source in decoder.logsources])
+    for problem in problems:
+        assert problem.path == text.path
+        assert problem.line >= 1, f"no line: {problem}"
+        assert problem.message.strip()
+    assert any(problem.severity is Severity.ERROR for problem in problems) == bool(loaded.errors)
+    engine = Engine(loaded.rules, DECODERS, loaded.correlations)
+    decoder = DECODERS["kube_audit"]
+    for match in engine.match(Event(Record(1, 0, PAYLOAD, RUN, 1), decoder, decoder.decode(PAYLOAD, ""))):
+        match.explain()
+        match.dedup_values()
+    return loaded.errors

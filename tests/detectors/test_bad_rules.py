@@ -15,7 +15,7 @@ from detectors.rule import RuleText
 from .bad_rules import Language, examine, falco, sigma
 from .mutation import LEVELS, mutants
 
-TRIES = 120
+TRIES = 60
 SEEDS = 2
 LANGUAGES = {"sigma": sigma, "falco": falco}
 
