@@ -131,7 +131,7 @@ class Falco:
 
     def uid(self, payload: bytes, doc: Document) -> str:
         """Content id, over what Falco sends again unchanged; not `uuid`, which falcosidekick draws anew."""
-        return content_id(payload, [doc.get(key) for key in ("hostname", "time", "rule", "output_fields")])
+        return content_id(payload, [doc.get("hostname"), doc.get("time"), doc.get("rule"), doc.get("output_fields")])
 
     def facts(self, doc: Document) -> Facts:
         """Normalise (see `falco_facts`)."""

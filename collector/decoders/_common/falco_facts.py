@@ -27,6 +27,7 @@ _FIRST_ERROR: Final = 400
 _CONNECTION: Final = re.compile(r"([0-9A-Fa-f:.]{2,45}):(\d{1,5})->([0-9A-Fa-f:.]{2,45}):(\d{1,5})", re.ASCII)
 """`fd.name` of a connected socket: client and server, whichever side the process is."""
 _RESOLVED: Final = ("k8s.ns.name", "k8s.pod.name", "container.name", "container.image.repository")
+_IMAGE_PARTS: Final = ((":", "container.image.tag"), ("@", "container.image.digest"))
 _WORKLOADS: Final = (
     ("Deployment", ("k8s.deployment.name", "k8smeta.deployment.name", "ka.target.deployment")),
     ("ReplicaSet", ("k8s.rs.name", "k8smeta.rs.name")),
@@ -66,7 +67,7 @@ def facts_of(doc: Document) -> Facts:
     facts = Facts()
     for field, fact in shape.texts:
         value = doc[field]
-        if isinstance(value, str) and value not in _UNKNOWN:
+        if type(value) is str and value not in _UNKNOWN:
             setattr(facts, fact, value[:TEXT_CHARS_MAX])
     for part in shape.parts:
         part(facts, doc)
@@ -89,11 +90,15 @@ def _remember(doc: Document) -> _Shape:
     return shape
 
 
+def _is_filled(value: Any) -> bool:
+    return type(value) is str and value not in _UNKNOWN
+
+
 def _pick(doc: Document, *fields: str) -> str:
     """The first field that Falco filled with a string."""
     for field in fields:
         value = doc.get(field)
-        if isinstance(value, str) and value not in _UNKNOWN:
+        if type(value) is str and value not in _UNKNOWN:
             return value[:TEXT_CHARS_MAX]
     return ""
 
@@ -125,7 +130,7 @@ def _check_container(facts: Facts, doc: Document) -> None:
         facts.container_id = facts.container = ""
     elif facts.container_id:
         for field in _RESOLVED:
-            if field in doc and not _pick(doc, field):
+            if field in doc and not _is_filled(doc[field]):
                 facts.incomplete = ("unresolved",)
 
 
@@ -143,11 +148,12 @@ def _add_node(facts: Facts, doc: Document) -> None:
 
 
 def _add_images(facts: Facts, doc: Document) -> None:
-    whole_name, repository = _pick(doc, "container.image"), _pick(doc, "container.image.repository")
-    if not whole_name and repository:
-        tag, digest = _pick(doc, "container.image.tag"), _pick(doc, "container.image.digest")
-        whole_name = repository + (f":{tag}" if tag else "") + (f"@{digest}" if digest else "")
-    facts.images = (whole_name,) if whole_name else _list(doc.get("ka.req.pod.containers.image"))
+    name = _pick(doc, "container.image")
+    if not name and (name := _pick(doc, "container.image.repository")):
+        for mark, field in _IMAGE_PARTS:
+            if field in doc and (part := _pick(doc, field)):
+                name += mark + part
+    facts.images = (name,) if name else _list(doc.get("ka.req.pod.containers.image"))
 
 
 def _add_resource(facts: Facts, doc: Document) -> None:
