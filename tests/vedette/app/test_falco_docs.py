@@ -149,6 +149,16 @@ def test_fixed_sees_what_falco_does_not(vedette: Call, folder: Path) -> None:
     assert findings(vedette, *rules, "--falco-compat", "falco") == set()
 
 
+def test_the_exception_lets_one_user_pass(vedette: Call, folder: Path) -> None:
+    (folder / "audit.log").write_bytes(lines(event(1, "installer", **TOKEN), event(2, "ann", **TOKEN)))
+    options = ("--rules", "k8s_audit_rules.yaml", "--rules", "local.yaml", "--rules", "exception.yaml")
+    found = findings(vedette, *options)
+    assert {event_id for event_id, rule in found if rule == "Token Requested By A Person"} == {"audit-2"}
+    of_first = FILES["exception.yaml"].replace("Token Requested By A Person", "Disallowed K8s User")
+    (folder / "exception.yaml").write_text(of_first)
+    assert findings(vedette, *options, "--rule-matching", "first") == {("audit-2", "Disallowed K8s User")}
+
+
 def test_the_correlation_fires(vedette: Call, folder: Path) -> None:
     (folder / "audit.log").write_bytes(lines(*(event(number, "ann", **TOKEN) for number in (1, 2, 3))))
     rules = ("--rules", "k8s_audit_rules.yaml", "--rules", "local.yaml", "--rules", "correlation.yaml")
