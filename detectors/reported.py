@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
+from detectors.alert_table import AlertInfo, described
 from detectors.engine import DEDUP_CHARS_MAX, dedup_text
 from detectors.fields import Getter, getter, top_keys
 from vedette.schema.finding import Clause, Match
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vedette.schema.event import Event
     from vedette.schema.rule import RuleInfo
 
+NOTHING_SAID: Final[Mapping[str, AlertInfo]] = MappingProxyType({})
 
-def reported_match(rule: RuleInfo, event: Event) -> Match:
-    """Return the match of the rule that `event` reports."""
+
+def reported_match(rule: RuleInfo, event: Event, alerts: Mapping[str, AlertInfo] = NOTHING_SAID) -> Match:
+    """Return the match of the rule that `event` reports, with what `alerts` say of it.
+
+    Where the event has none of the fields by which they tell such alerts apart (a process of the node, no pod), they
+    are told apart by the source's own fields, and share no alert with others.
+    """
+    said = alerts.get(rule.title)
+    if said is not None:
+        rule = described(rule, said)
+        if said.dedup_by is not None and not any(_dedup_values(rule, event)):
+            rule = replace(rule, dedup_by=(), dedup_as="")
     return Match(rule, event, partial(_explained, rule), partial(_dedup_values, rule, event))
 
 
