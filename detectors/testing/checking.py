@@ -75,6 +75,7 @@ class Checker:
     ) -> None:
         """Join separate tests to their rules; `errors` tells of those whose rule is not there."""
         self.library = library
+        self._decoders = decoders
         self.bench = Bench(library.loaded, decoders)
         self.errors: list[RuleError] = []
         self._separate: dict[str, list[RuleTest]] = {}
@@ -126,8 +127,13 @@ class Checker:
         if not test.match:
             number, part = next(found for found in traced if found[1].held)
             return Result(test, "should not match, and does", number, tuple(decisive(part)))
+        if not traced:
+            return Result(test, f"should match, and is not asked: the rule looks at {self._formats(rule)}")
         number, part = min(traced, key=lambda found: sum(1 for _ in decisive(found[1])))
         return Result(test, "should match, and does not", number, tuple(decisive(part)))
+
+    def _formats(self, rule: Rule) -> str:
+        return ", ".join(self.library.related.formats(rule, self._decoders)) or "nothing"
 
     def _fired(self, correlation: Correlation, test: RuleTest, events: Sequence[Event]) -> Result:
         course = self.bench.course(correlation, events)
@@ -150,7 +156,8 @@ class Checker:
                 fired = (bool(self.bench.course(mutant, course).firings) for course in events)
                 yield change, all(fires is test.match for fires, test in zip(fired, tests, strict=True))
             return
-        for variant in (found for found in self.library.variants(rule.info.rule_id) if found.exact is None):
+        variants = self.library.variants(rule.info.rule_id)
+        for variant in (found for found in variants if found.exact is None and not found.idle):
             asked = [[_values(event.doc) for event in course if asks(variant, event)] for course in events]
             expected = [_any(variant.predicate, documents) for documents in asked]
             for change, predicate in mutants(variant.predicate, partial(self.library.is_own, rule.info.rule_id)):

@@ -52,7 +52,7 @@ def mutants(predicate: Predicate, is_own: Callable[[Atom], bool]) -> Iterator[tu
     """Yield a predicate's mutants, by the parts that have atoms of the rule's own alone."""
     for part, put in _sites(predicate, lambda changed: And(()) if changed is None else changed, is_top=True):
         found = list(atoms(part))
-        if all(map(is_own, found)):
+        if found and all(map(is_own, found)):
             where = ", ".join(dict.fromkeys(atom.where for atom in found))
             what = _told(part)
             yield Change(NEGATED, where, what), put(part.part if isinstance(part, Not) else Not(part))

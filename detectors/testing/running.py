@@ -107,7 +107,8 @@ class Bench:
             raise CaseError(f"there is no format {given.format!r}; use one of {', '.join(self._decoders)}")
         if names:
             raise CaseError(f"the rule looks at {', '.join(names)}: say with `format` which of them the event is")
-        raise CaseError("no source provides the rule's log source, so nothing can be an event of it")
+        idle = rule.idle if isinstance(rule, Rule) else ""
+        raise CaseError(f"nothing can be an event of the rule: {idle or 'no source provides its log source'}")
 
     def _firings(self, correlator: Correlator, events: Iterable[Event], matched: dict[str, int]) -> Iterator[Firing]:
         arrival_ns = 0

@@ -67,6 +67,17 @@ def found(predicate: Predicate) -> list[tuple[str, str, Predicate]]:
             [(NEGATED, "s.a", And((Not(A), Not(EXCEPTION)))), (LEFT_OUT, "s.a", And((Not(EXCEPTION),)))],
             id="exceptions_stay",
         ),
+        pytest.param(Or(()), [], id="nothing"),
+        pytest.param(
+            And((A, B, Or(()))),
+            [
+                (NEGATED, "s.a", And((Not(A), B, Or(())))),
+                (LEFT_OUT, "s.a", And((B, Or(())))),
+                (NEGATED, "s.b", And((A, Not(B), Or(())))),
+                (LEFT_OUT, "s.b", And((A, Or(())))),
+            ],
+            id="a_part_that_asks_nothing",
+        ),
     ],
 )
 def test_each_part_is_changed(predicate: Predicate, expected: list[tuple[str, str, Predicate]]) -> None:

@@ -166,6 +166,20 @@ def test_what_can_be_no_event_is_said(rule: str, events: list[dict[str, Any]], m
         run(rule, events)
 
 
+@pytest.mark.parametrize(
+    ("logsource", "message"),
+    [("{product: windows}", "no source provides its log source"), ("{product: kubernetes}", "")],
+    ids=["foreign", "known"],
+)
+def test_a_rule_without_events_says_so(logsource: str, message: str) -> None:
+    text = with_test("read", given([{"event": READ}])).replace("{product: kubernetes, service: audit}", logsource)
+    if not message:
+        assert run("read", [], text)
+        return
+    with pytest.raises(CaseError, match=message):
+        run("read", [], text)
+
+
 def test_without_a_format_two_sources_are_ambiguous() -> None:
     with pytest.raises(CaseError, match="looks at falco, kube_audit: say with `format`"):
         run("both", [], with_test("both", given([{"event": READ}]), TWO_SOURCES))

@@ -162,6 +162,49 @@ def test_a_file_of_tests_alone_is_about_configured_rules(vedette: Call, folder: 
     assert (done.status, done.err) == (0, "0 failures in 3 tests of 1 rule\n")
 
 
+def test_an_event_of_a_format_that_the_rule_does_not_look_at(vedette: Call, folder: Path) -> None:
+    tests = [{"rule": "Exec", "name": "alert", "match": True, "events": [{"format": "falco", "event": {"rule": "x"}}]}]
+    (folder / "exec.tests.yml").write_text(json.dumps(tests))
+    done = vedette("rules", "test", folder / "exec.yml")
+    assert done.status == 1
+    assert "Exec: alert: should match, and is not asked: the rule looks at kube_audit\n" in done.out
+
+
+FALCO = """\
+- rule: Deleted
+  desc: d
+  condition: ka.verb=delete and not ka.user.name startswith "system:"
+  output: o
+  priority: NOTICE
+  source: k8s_audit
+- rule: Shell
+  desc: d
+  condition: evt.type=execve
+  output: o
+  priority: NOTICE
+"""
+DELETED = {"kind": "Event", "auditID": "a", "stage": "ResponseComplete", "verb": "delete", "user": {"username": "eve"}}
+
+
+def test_rules_in_falco_s_language_have_tests_in_files_of_their_own(vedette: Call, tmp_path: Path) -> None:
+    (tmp_path / "falco.yaml").write_text(FALCO)
+    system = DELETED | {"user": {"username": "system:x"}}
+    tests = [
+        {"rule": "Deleted", "name": "by eve", "match": True, "event": DELETED},
+        {"rule": "falco:Deleted", "name": "by the system", "match": True, "event": system},
+        {"rule": "Shell", "name": "a shell", "match": True, "event": DELETED},
+    ]
+    (tmp_path / "falco.tests.yaml").write_text(json.dumps(tests))
+    done = vedette("rules", "test", "--mutate", tmp_path)
+    assert done.status == 1
+    told = done.out.splitlines()
+    assert told[1].split()[:3] == ["FAILED", "Deleted", "2"]
+    assert '    condition: ka.user.name startswith system:; is "system:x" (user.username)' in told
+    (idle,) = [line for line in told if "a shell" in line]
+    assert "nothing can be an event of the rule: " in idle
+    assert "seen by Falco alone" in idle
+
+
 @pytest.mark.parametrize(
     ("tests", "message"),
     [
