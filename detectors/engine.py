@@ -156,8 +156,8 @@ def _screen(index: Index, decoder: Decoder) -> Screen | None:
     if not isinstance(decoder, Outliner):
         return None
     outline = decoder.outline(index.fields)
-    possible = index.within(outline.fields)
-    return None if possible is None else screen(outline.read, possible)
+    possible = index.within(outline.fields, outline.apart.fields if outline.apart else ())
+    return None if possible is None else screen(outline, *possible)
 
 
 def _applies(rule: Rule, decoder: Decoder) -> bool:

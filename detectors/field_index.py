@@ -68,15 +68,16 @@ class FieldIndex:
         self._then: Final = steps(field for field in ranked if field not in joint and field not in first)
         self._last: Final = _compiled({part: bits for part, bits in parts.items() if part not in together})
 
-    def within(self, known: Iterable[str]) -> Lookup | None:
-        """Return what the known fields leave possible; None if some branch needs nothing of them."""
+    def within(self, *known: Iterable[str]) -> tuple[Lookup, ...] | None:
+        """Return what each of some sets of fields leaves possible; None if some branch needs nothing of any."""
+        indifferent = self._all
+        for choosy, _ in (self._steps[field] for names in known for field in names if field in self._steps):
+            indifferent &= ~choosy
+        return None if indifferent else tuple(map(self._within, known))
+
+    def _within(self, known: Iterable[str]) -> Lookup:
         there: frozenset[str | None] = frozenset(known)
         steps = tuple(step for field, step in self._steps.items() if field in there)
-        indifferent = self._all
-        for choosy, _ in steps:
-            indifferent &= ~choosy
-        if indifferent:
-            return None
         parts = {part: bits for part, bits in self._parts.items() if there.issuperset(fields(part))}
         return _joined(steps, _compiled(parts), self._all)
 

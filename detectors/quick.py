@@ -36,9 +36,11 @@ def quick_check(predicate: Predicate, positions: Mapping[str, int]) -> QuickChec
 
 
 def _is_quick(atom: Atom) -> bool:
-    if atom.op not in _COSTS or atom.cased or not text(atom.value):
+    """Say whether a test reads folded texts, and fails where there is none."""
+    string = text(atom.value)
+    if atom.op not in _COSTS or atom.cased or not string:
         return False
-    return atom.op is not Op.WILDCARD or Wild.ONE not in parse_glob(str(atom.value))
+    return atom.op is not Op.WILDCARD or (Wild.ONE not in parse_glob(string) and not compile_glob(string)(""))
 
 
 def _compiled(predicate: Predicate, positions: Mapping[str, int]) -> Quick:

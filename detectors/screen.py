@@ -8,12 +8,13 @@ entries and in the bytes of each: an outline that is not remembered is looked up
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, Final
 
 import msgspec
 
 from detectors.lookup import Lookup
+from vedette.schema.outline import Outline
 
 OUTLINES_MAX: Final = 4096
 """Outlines of one generation; there are two, and what the older one is asked for goes on into the younger. With
@@ -25,40 +26,69 @@ Screen = Callable[[bytes], bool]
 """From a record to whether no rule can match it; false also where only decoding it can tell."""
 
 
-def screen(read: Callable[[bytes], msgspec.Struct | None], possible: Lookup) -> Screen:
-    """Return a screen that reads outlines and asks which rules they leave possible."""
-    young: dict[msgspec.Struct, bool] = {}
-    old: dict[msgspec.Struct, bool] = {}
-    parts: dict[Any, Any] = {}
+def screen(outline: Outline, possible: Lookup, possible_apart: Lookup) -> Screen:
+    """Return a screen that reads outlines and asks which rules they leave possible.
 
-    def passes(payload: bytes) -> bool:
-        outline = read(payload)
-        if outline is None:
+    `possible` is asked of the fields that are remembered, `possible_apart` of those apart.
+    """
+    recall = _Memory(possible).recall
+    read, apart = outline.read, outline.apart
+    if apart is None:
+
+        def passes(payload: bytes) -> bool:
+            found = read(payload)
+            return found is not None and not recall(found, found)
+
+        return passes
+    split = apart.split
+
+    def passes_apart(payload: bytes) -> bool:
+        found = read(payload)
+        if found is None:
             return False
-        known = young.get(outline)
-        return recall(outline) if known is None else known
+        key, doc = split(found)
+        bits = recall(key, found)
+        return not (bits and bits & possible_apart(doc))
 
-    def recall(outline: msgspec.Struct) -> bool:
-        nonlocal young, old, parts
-        known = old.get(outline)
+    return passes_apart
+
+
+class _Memory:
+    """Remembers which rules outlines leave possible."""
+
+    def __init__(self, possible: Lookup) -> None:
+        self._possible = possible
+        self._young: dict[Hashable, int] = {}
+        self._old: dict[Hashable, int] = {}
+        self._parts: dict[Any, Any] = {}
+
+    def recall(self, key: Hashable, outline: msgspec.Struct) -> int:
+        """Return what an outline leaves possible, known by its key."""
+        known = self._young.get(key)
+        return self._learn(key, outline) if known is None else known
+
+    def _learn(self, key: Hashable, outline: msgspec.Struct) -> int:
+        known = self._old.get(key)
         if known is None:
             text = msgspec.json.encode(outline)
-            known = not possible(_decode(text))
+            known = self._possible(_decode(text))
             if len(text) > OUTLINE_BYTES_MAX:
                 return known
-        if len(young) >= OUTLINES_MAX:
-            young, old, parts = {}, young, {}
-        young[_sharing(outline, parts)] = known
+        if len(self._young) >= OUTLINES_MAX:
+            self._young, self._old, self._parts = {}, self._young, {}
+        self._young[_sharing(key, self._parts)] = known
         return known
 
-    return passes
 
-
-def _sharing(outline: msgspec.Struct, parts: dict[Any, Any]) -> msgspec.Struct:
-    """Make of an outline one that has its parts in common with others: that keeps them in the processor's caches."""
-    values = (getattr(outline, name) for name in outline.__struct_fields__)
-    fields = zip(outline.__struct_fields__, values, strict=True)
-    return type(outline)(**{name: parts.setdefault(value, value) for name, value in fields})
+def _sharing(key: Hashable, parts: dict[Any, Any]) -> Hashable:
+    """Make of a key one that has its parts in common with others: that keeps them in the processor's caches."""
+    if isinstance(key, tuple):
+        return tuple(parts.setdefault(value, value) for value in key)
+    assert isinstance(key, msgspec.Struct), "an outline, or what is left of one"
+    values = (getattr(key, name) for name in key.__struct_fields__)
+    fields = zip(key.__struct_fields__, values, strict=True)
+    shared: Hashable = type(key)(**{name: parts.setdefault(value, value) for name, value in fields})
+    return shared
 
 
 _decode: Final[Callable[[bytes], dict[str, Any]]] = msgspec.json.Decoder(dict[str, Any]).decode

@@ -18,7 +18,7 @@ from collector.decoders._common.json_blank import blank_members
 from collector.decoders._common.json_decode import TOO_DEEP, content_id, is_shallow, loads_object, skips_safely
 from collector.decoders._common.json_split import REFUSALS, Envelope, split_json
 from collector.decoders._common.kube_facts import facts_of
-from collector.decoders._common.outline import outline_struct
+from collector.decoders._common.outline import field_apart, outline_struct
 from collector.decoders._common.timestamps import rfc3339_ns
 from vedette.schema.errors import DecodeError
 from vedette.schema.event import Document, Facts, LogSource, Loss, Nature
@@ -94,6 +94,7 @@ _OUTLINED: Final[Mapping[str, Any]] = {
 """Fields that an outline may hold beside annotations, with their types: what most events of a cluster share with
 others, not names of objects, request URIs, ids and times."""
 _ANNOTATIONS: Final = "annotations."
+_URI: Final = "requestURI"
 _ENVELOPE_TYPES: Final = {
     "kind": Literal["Event"],
     "apiVersion": Literal["audit.k8s.io/v1", "audit.k8s.io/v1beta1"],
@@ -216,11 +217,13 @@ class KubeAudit:
         return doc
 
     def outline(self, fields: Collection[str]) -> Outline:
-        """Outline of the fields that many events share (see `_OUTLINED`)."""
+        """Outline of the fields that many events share (see `_OUTLINED`), and of the URI apart."""
         types = {field: _OUTLINED[field] for field in fields if field in _OUTLINED}
         types |= {field: str for field in fields if field.startswith(_ANNOTATIONS)}
-        struct = outline_struct(types | _ENVELOPE_TYPES, {"stage": str})
-        return Outline(frozenset(types), _reader(msgspec.json.Decoder(struct).decode))
+        apart = {_URI: str} if _URI in fields else {}
+        struct = outline_struct(types | _ENVELOPE_TYPES | apart, {"stage": str})
+        read = _reader(msgspec.json.Decoder(struct).decode)
+        return Outline(frozenset(types), read, field_apart(struct, _URI) if apart else None)
 
     def nature(self, head: Document) -> Nature:
         """Every audit event is for the rules to look at."""

@@ -21,6 +21,7 @@ from detectors.sigma import load_rules
 from vedette.schema.errors import DecodeError
 from vedette.schema.event import Event, LogSource
 from vedette.schema.level import Level
+from vedette.schema.outline import Outline
 from vedette.schema.record import Record, Run
 from vedette.schema.rule import RuleInfo
 
@@ -95,6 +96,24 @@ def event(**changes: Any) -> bytes:
 )
 def test_a_record_is_let_go(payload: bytes, passed: bool) -> None:
     passes = screen_of(And((CREATE, EXEC)), And((DENIED, MASTERS)))
+    assert [passes(payload), passes(payload)] == [passed, passed]
+
+
+@pytest.mark.parametrize(
+    ("payload", "passed"),
+    [
+        pytest.param(event(requestURI="/api?command=sh"), False, id="what it asks for"),
+        pytest.param(event(requestURI="/api?command=id"), True, id="something else"),
+        pytest.param(event(requestURI=""), True, id="nothing"),
+        pytest.param(event(), True, id="no URI"),
+        pytest.param(event(requestURI=None), False, id="null"),
+        pytest.param(event(requestURI=["/api?command=sh"]), False, id="a list"),
+        pytest.param(event(requestURI="/api?command=id", userAgent="curl/8"), False, id="the other choice"),
+        pytest.param(event(requestURI="/api?command=sh", verb="create"), True, id="another verb"),
+    ],
+)
+def test_a_field_of_many_values_is_asked_apart(payload: bytes, passed: bool) -> None:
+    passes = screen_of(And((Atom("verb", Op.EQUALS, "get"), Or((SHELL, CURL)))))
     assert [passes(payload), passes(payload)] == [passed, passed]
 
 
@@ -211,7 +230,7 @@ def counting() -> tuple[Screen, list[str]]:
         return 0
 
     look_up: Lookup = possible
-    return screen(lambda payload: Word(payload.decode()), look_up), asked
+    return screen(Outline(frozenset({"word"}), lambda payload: Word(payload.decode())), look_up, lambda _: 0), asked
 
 
 def test_an_outline_is_looked_up_once() -> None:

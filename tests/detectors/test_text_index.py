@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors import index as index_module
@@ -115,6 +115,7 @@ def test_a_predicate_is_the_or_of_its_branches(predicate: Predicate, doc: dict[s
     assert interpreted(any_of(branches(predicate)), doc) == interpreted(predicate, doc)
 
 
+@settings(max_examples=500)
 @given(PREDICATES | TEXT_RULES, DOCUMENTS | TEXT_DOCUMENTS)
 def test_a_quick_check_refuses_nothing_that_holds(predicate: Predicate, doc: dict[str, Any]) -> None:
     joined = Joined([field for field in fields(predicate) if field is not None], nested=False)
@@ -202,6 +203,14 @@ def test_few_rules_are_not_scanned_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index_module, "is_available", lambda: False)
     assert found(Index(rules), doc) == {7}
     assert built == [TEXT_RULES_MIN]
+
+
+@pytest.mark.parametrize("op", [Op.WILDCARD, Op.CONTAINS, Op.EQUALS], ids=str)
+def test_what_any_value_passes_needs_one(op: Op) -> None:
+    anything = Atom("b", op, "*" if op is Op.WILDCARD else "")
+    rules: list[Predicate] = [And((Atom("a", Op.CONTAINS, "needle"), anything))]
+    for doc in ({"a": "needle"}, {"a": "needle", "b": ""}, {"a": "needle", "b": "x"}, {"a": "needle", "b": None}):
+        assert found(Index(rules, scans=True), doc) == holding(rules, doc)
 
 
 def test_what_stands_in_usual_events_is_no_good_handle() -> None:

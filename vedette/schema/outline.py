@@ -6,12 +6,22 @@ read the other fields without the rest of the record offers an `Outline` of them
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Hashable
 
     import msgspec
+
+
+class Apart(NamedTuple):
+    """Fields that an outline holds although they take many values: what is remembered of the others is apart.
+
+    `split` returns the hashable rest of an outline, and a document of these `fields` in which they read as in the head.
+    """
+
+    fields: frozenset[str]
+    split: Callable[[msgspec.Struct], tuple[Hashable, dict[str, Any]]]
 
 
 class Outline(NamedTuple):
@@ -24,6 +34,7 @@ class Outline(NamedTuple):
 
     fields: frozenset[str]
     read: Callable[[bytes], msgspec.Struct | None]
+    apart: Apart | None = None
 
 
 @runtime_checkable
@@ -31,5 +42,5 @@ class Outliner(Protocol):
     """What a decoder may offer beside `Decoder`."""
 
     def outline(self, fields: Collection[str]) -> Outline:
-        """Return an outline of those of the `fields` that take few values, in few combinations."""
+        """Return an outline of those of the `fields` that take few values, in few combinations; others are apart."""
         ...

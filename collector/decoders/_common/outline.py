@@ -6,10 +6,13 @@ object would find under the same dotted name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from operator import attrgetter
 from typing import Any, cast
 
 import msgspec
+
+from vedette.schema.outline import Apart
 
 _Members = dict[str, Any]
 """Types by name; for an object in it, the types of its own members."""
@@ -32,6 +35,20 @@ def outline_struct(types: Mapping[str, Any], required: Mapping[str, Any]) -> typ
         for count in range(1, len(names)):  # a name's other readings, as objects in the object, are refused
             inner.setdefault(".".join(names[:count]), str)
     return _struct({**members, **required}, required)
+
+
+def field_apart(struct: type[msgspec.Struct], field: str) -> Apart:
+    """Return how to take one field, a key without dots, out of outlines of the struct."""
+    attributes = {
+        encoded: name for name, encoded in zip(struct.__struct_fields__, struct.__struct_encode_fields__, strict=True)
+    }
+    take = attrgetter(attributes.pop(field), *attributes.values())
+
+    def split(outline: msgspec.Struct) -> tuple[Hashable, dict[str, Any]]:
+        value, *others = take(outline)
+        return tuple(others), ({} if value is msgspec.UNSET else {field: value})
+
+    return Apart(frozenset({field}), split)
 
 
 def _struct(members: _Members, required: Mapping[str, Any]) -> type[msgspec.Struct]:
