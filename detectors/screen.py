@@ -83,7 +83,8 @@ class _Memory:
 def _sharing(key: Hashable, parts: dict[Any, Any]) -> Hashable:
     """Make of a key one that has its parts in common with others: that keeps them in the processor's caches."""
     if isinstance(key, tuple):
-        return tuple(parts.setdefault(value, value) for value in key)
+        apart: tuple[Any, ...] = key
+        return tuple(parts.setdefault(value, value) for value in apart)
     assert isinstance(key, msgspec.Struct), "an outline, or what is left of one"
     values = (getattr(key, name) for name in key.__struct_fields__)
     fields = zip(key.__struct_fields__, values, strict=True)
