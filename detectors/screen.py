@@ -82,10 +82,9 @@ class _Memory:
 
 def _sharing(key: Hashable, parts: dict[Any, Any]) -> Hashable:
     """Make of a key one that has its parts in common with others: that keeps them in the processor's caches."""
-    if isinstance(key, tuple):
-        apart: tuple[Any, ...] = key
-        return tuple(parts.setdefault(value, value) for value in apart)
-    assert isinstance(key, msgspec.Struct), "an outline, or what is left of one"
+    if not isinstance(key, msgspec.Struct):
+        rest: Any = key
+        return tuple(parts.setdefault(value, value) for value in rest)
     values = (getattr(key, name) for name in key.__struct_fields__)
     fields = zip(key.__struct_fields__, values, strict=True)
     shared: Hashable = type(key)(**{name: parts.setdefault(value, value) for name, value in fields})
