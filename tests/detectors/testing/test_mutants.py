@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from msgspec.structs import replace
 
 from detectors.fields import getter
-from detectors.predicate import And, Atom, GetValues, Not, Op, Or, Predicate, matches
+from detectors.predicate import And, Atom, GetValues, Not, Op, Or, Predicate, atoms, matches
 from detectors.testing.mutants import LEFT_OUT, NEGATED, mutants
+from tests.detectors.test_equivalence import PREDICATES
 
 A = Atom("a", Op.EQUALS, "1", where="s.a")
 A2 = Atom("a", Op.EQUALS, "2", where="s.a")
@@ -92,6 +95,24 @@ def test_no_mutant_is_the_rule_itself(predicate: Predicate) -> None:
         return [matches(tried, _values(doc)) for doc in documents]
 
     assert all(outcome(mutant) != outcome(predicate) for _, _, mutant in found(predicate))
+
+
+@given(PREDICATES)
+def test_any_predicate_has_mutants_that_can_be_asked(predicate: Predicate) -> None:
+    found = list(mutants(_placed(predicate), lambda _: True))
+    assert bool(found) is any(True for _ in atoms(predicate))
+    for change, mutant in found:
+        assert change.what
+        assert matches(mutant, lambda _: ()) in (True, False)
+
+
+def _placed(predicate: Predicate) -> Predicate:
+    """Give each field a place of its own, as rules do."""
+    if isinstance(predicate, Atom):
+        return replace(predicate, where=f"selection.{predicate.field}")
+    if isinstance(predicate, Not):
+        return Not(_placed(predicate.part))
+    return type(predicate)(tuple(map(_placed, predicate.parts)))
 
 
 def _values(doc: dict[str, Any]) -> GetValues:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 from detectors.fields import getter
-from detectors.predicate import And, Atom, Not, Op, Or, Predicate, matches
+from detectors.predicate import And, Atom, Not, Op, Or, Predicate, atoms, matches
 from detectors.testing.trace import Part, State, decisive, trace
 from tests.detectors.test_equivalence import DOCUMENTS, PREDICATES
 
@@ -113,6 +113,22 @@ def test_clauses_name_values_and_places(predicate: Predicate, expected: tuple[st
 )
 def test_decisive_clauses(predicate: Predicate, expected: list[str]) -> None:
     assert [clause.where for clause in decisive(trace(predicate, DOC))] == expected
+
+
+@given(PREDICATES, DOCUMENTS)
+def test_what_decides_is_known_and_has_a_say(predicate: Predicate, doc: dict[str, Any]) -> None:
+    whole = trace(predicate, doc)
+    found = list(decisive(whole))
+    assert all(clause.kind == "clause" and clause.state is not State.NOT_NEEDED for clause in found)
+    assert found or not list(atoms(predicate)) or _decided_by_nothing(predicate)
+
+
+def _decided_by_nothing(predicate: Predicate) -> bool:
+    """Whether some And or Or has no parts: it decides without a clause."""
+    if isinstance(predicate, Atom):
+        return False
+    parts = [predicate.part] if isinstance(predicate, Not) else predicate.parts
+    return not parts or any(map(_decided_by_nothing, parts))
 
 
 @given(PREDICATES, DOCUMENTS)

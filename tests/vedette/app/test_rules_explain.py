@@ -163,8 +163,10 @@ def test_a_stored_event_goes_by_its_sequence_number(vedette: Call, config: Path,
         (("Secret deleted", "noise.txt"), "its beginning does not tell the format"),
         (("Secret deleted", "noise.txt", "--source", "kube_audit"), "noise.txt:1: invalid JSON"),
         (("Secret deleted", "health.json"), "rules do not look at it"),
+        (("Secret deleted", "9" * 30), "cannot read 9"),
+        (("x" * 5000, "audit.log"), "there is no rule `xxx"),
     ],
-    ids=["rule", "file", "record", "format", "unknown", "broken", "health"],
+    ids=["rule", "file", "record", "format", "unknown", "broken", "health", "huge_number", "huge_name"],
 )
 def test_what_is_not_there_is_said(
     vedette: Call, config: Path, log: Path, arguments: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from cyclopts import App, Parameter
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from detectors.rule import Rule
     from detectors.testing.trace import Part
     from vedette.schema.event import Event
+
+_SEQ: Final = re.compile(r"[0-9]{1,18}")
+"""A sequence number, as SQLite can hold it."""
 
 app = App(
     name="explain",
@@ -63,7 +67,7 @@ each rule.
 def _event(text: str, record: int, source: str | None, config: Path | None, data_dir: Path | None) -> Event:
     from vedette.app.workbench.events import file_event, stored_event  # noqa: PLC0415 - keeps the start fast
 
-    if text.isascii() and text.isdecimal() and not os.path.exists(text):  # noqa: PTH110 - as above
+    if _SEQ.fullmatch(text) and not os.path.exists(text):  # noqa: PTH110 - as above
         return stored_event(int(text), config, data_dir)
     return file_event(text, max(1, record), source)
 
