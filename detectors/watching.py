@@ -1,56 +1,105 @@
-"""Which exceptions keep rules from matching: a watcher for each pair of a rule and an exception of it.
+"""Which exceptions keep rules from matching: rules with exceptions are run without them, and judged when they match.
 
-A watcher is a rule like any other: it holds where its rule would hold without any exception, and the exception lets the
-event pass. So the index finds it as it finds the rule, and events without interest cost nothing more. Events that only
-watchers match were matched by the rule before somebody wrote the exception.
+So an exception costs events of no interest nothing, neither in the index nor behind it: what it asks for is looked at
+only where the rule would match without it. There it says either that the event passes, and by which exception, or
+nothing; then it is the rule's match as if nobody had looked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
+from functools import partial
+from typing import Any, NamedTuple
 
 import msgspec
 
-from detectors.predicate import And, Atom, Not, Predicate, all_of, any_of, atoms
+from detectors.compiled import Check, compile_predicate
+from detectors.explain import explain
+from detectors.fields import top_keys
+from detectors.predicate import And, Predicate, all_of, atoms, fields
 from detectors.rule import Rule
 from detectors.sigma.filters import exception_of
+from vedette.schema.event import Event
+from vedette.schema.finding import Clause, Match
 from vedette.schema.rule import RuleInfo
 
 
 class Watcher(RuleInfo, frozen=True):
-    """What a watcher says about itself: all that its rule does, and the title of the exception."""
+    """What a rule without its exceptions says about itself: the same, and what these ask for, by their titles."""
 
-    exception: str = ""
-
-
-def watchers(rules: Iterable[Rule]) -> tuple[Rule, ...]:
-    """Return the watchers of all rules that have exceptions, in the order of the rules."""
-    return tuple(watcher for rule in rules for watcher in _watchers(rule))
+    exceptions: tuple[tuple[str, Predicate], ...] = ()
 
 
-def _watchers(rule: Rule) -> list[Rule]:
+def watched(rules: Iterable[Rule]) -> tuple[Rule, ...]:
+    """Return rules, each that has exceptions without them: the `info` of such a one is a `Watcher`."""
+    return tuple(map(_watched, rules))
+
+
+def _watched(rule: Rule) -> Rule:
     parts = rule.predicate.parts if isinstance(rule.predicate, And) else (rule.predicate,)
     found: dict[str, list[Predicate]] = {}
     base: list[Predicate] = []
     for part in parts:
         exception = next(filter(None, (exception_of(atom.where) for atom in atoms(part))), "")
         (found.setdefault(exception, []) if exception else base).append(part)
-    return [_watcher(rule, exception, base, held) for exception, held in found.items()]
-
-
-def _watcher(rule: Rule, exception: str, base: Sequence[Predicate], held: Sequence[Predicate]) -> Rule:
+    if not found:
+        return rule
     said: dict[str, Any] = msgspec.structs.asdict(rule.info)
-    info = Watcher(**said, exception=exception)
-    predicate = all_of([*base, any_of(map(negated, held))])
-    return msgspec.structs.replace(rule, info=info, predicate=predicate, tests=())
+    info = Watcher(**said, exceptions=tuple((title, all_of(held)) for title, held in found.items()))
+    return msgspec.structs.replace(rule, info=info, predicate=all_of(base))
 
 
-def negated(predicate: Predicate) -> Predicate:
-    """Return what holds where a predicate does not, with negations as far inside as they go: indexes look there."""
-    if isinstance(predicate, Atom):
-        return Not(predicate)
-    if isinstance(predicate, Not):
-        return predicate.part
-    join = any_of if isinstance(predicate, And) else all_of
-    return join(map(negated, predicate.parts))
+class _Asked(NamedTuple):
+    """What an exception asks for. `keys`: of the document's top level, what it looks at."""
+
+    title: str
+    holds: Check
+    keys: frozenset[str | None]
+
+
+class _Judged(NamedTuple):
+    """A rule as it is loaded, what runs in its place, and what its exceptions ask for."""
+
+    rule: Rule
+    info: Watcher
+    asked: tuple[_Asked, ...]
+
+
+class Excepting:
+    """Judges the matches of watchers."""
+
+    def __init__(self, rules: Iterable[Rule], watching: Iterable[Rule]) -> None:
+        """Compile the exceptions of `rules`; `watching` is what `watched` made of them."""
+        judged = [
+            _Judged(rule, other.info, tuple(_asked(*one) for one in other.info.exceptions))
+            for rule, other in zip(rules, watching, strict=True)
+            if isinstance(other.info, Watcher)
+        ]
+        self._judged = {id(one.info): one for one in judged}
+        self.pairs = tuple((title, one.info.rule_id) for one in judged for title, _ in one.info.exceptions)
+        """Every exception with the id of each rule that it joins."""
+
+    def judge(self, match: Match) -> tuple[list[str], Match]:
+        """Return the exceptions that let the event of a watcher's match pass; and the match as its rule would say it.
+
+        That is one only where no exception is returned.
+        """
+        rule, _, asked = self._judged[id(match.rule)]
+        event = match.event
+        titles = [each.title for each in asked if not each.holds(_document(each, event))]
+        return titles, match._replace(rule=rule.info, explain=partial(_explained, rule, event))
+
+
+def _asked(title: str, held: Predicate) -> _Asked:
+    keys = frozenset(None if name is None else top_keys(name)[0] for name in fields(held))
+    return _Asked(title, compile_predicate(held), keys)
+
+
+def _document(asked: _Asked, event: Event) -> dict[str, Any]:
+    """Return the head if it says all that is asked for: nothing is decoded for the sake of a count."""
+    head_fields = event.decoder.head_fields
+    return event.head if head_fields is None or asked.keys <= head_fields else event.doc
+
+
+def _explained(rule: Rule, event: Event) -> tuple[Clause, ...]:
+    return explain(rule.predicate, event.doc)

@@ -6,16 +6,14 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from collector.decoders import DECODERS
 from detectors.engine import Engine
-from detectors.predicate import And, Atom, Not, Op, Or, Predicate, matches
 from detectors.rule import RuleText
 from detectors.sigma import load_rules
-from detectors.watching import Watcher, negated, watchers
+from detectors.watching import Excepting, Watcher, watched
 from vedette.schema.event import Event
+from vedette.schema.finding import Match
 from vedette.schema.record import Record, Run
 
 RULE = """
@@ -50,17 +48,30 @@ def hits(text: str, document: dict[str, Any]) -> tuple[set[str], set[tuple[str, 
     """Which rules match an event, and which exceptions kept which of them from it."""
     loaded = load_rules([RuleText("rules.yml", text, "own")])
     assert not loaded.errors
-    engine = Engine([*loaded.rules, *watchers(loaded.rules)], DECODERS)
+    watching = watched(loaded.rules)
     payload = json.dumps({"kind": "Event", "stageTimestamp": "2026-11-21T10:00:00Z", **document}).encode()
-    decoder = DECODERS["kube_audit"]
-    event = Event(Record(1, 1, payload, Run("audit", "kube_audit", 1), 1), decoder, decoder.decode(payload, ""))
-    found = [match.rule for match in engine.match(event)]
-    passes = engine.screen(decoder)
+    engine, excepting = Engine(watching, DECODERS), Excepting(loaded.rules, watching)
+    passes = engine.screen(DECODERS["kube_audit"])
+    found = engine.match(event(payload))
     assert not found or passes is None or not passes(payload), "no screen lets go what a watcher matches"
-    return (
-        {rule.rule_id for rule in found if not isinstance(rule, Watcher)},
-        {(rule.exception, rule.rule_id) for rule in found if isinstance(rule, Watcher)},
-    )
+    matched, excepted = list[Match](), set[tuple[str, str]]()
+    for match in found:
+        titles, judged = excepting.judge(match) if isinstance(match.rule, Watcher) else ([], match)
+        excepted |= {(title, match.rule.rule_id) for title in titles}
+        matched += [] if titles else [judged]
+    assert [said(match) for match in matched] == [
+        said(match) for match in Engine(loaded.rules, DECODERS).match(event(payload))
+    ], "what matches says the same as without watchers"
+    return {match.rule.rule_id for match in matched}, excepted
+
+
+def event(payload: bytes) -> Event:
+    decoder = DECODERS["kube_audit"]
+    return Event(Record(1, 1, payload, Run("audit", "kube_audit", 1), 1), decoder, decoder.decode(payload, ""))
+
+
+def said(match: Match) -> object:
+    return type(match.rule), match.rule, match.explain(), match.dedup_values()
 
 
 def access(user: str = "backup", namespace: str = "db", **more: Any) -> dict[str, Any]:
@@ -111,35 +122,10 @@ def test_exceptions_tell_what_they_let_pass(
     assert hits(text, document) == (matched, excepted)
 
 
-def test_a_watcher_says_what_its_rule_does() -> None:
+def test_rules_without_exceptions_are_run_as_they_are() -> None:
     loaded = load_rules([RuleText("rules.yml", RULE + BACKUP, "own")])
-    (watcher,) = watchers(loaded.rules)
-    assert isinstance(watcher.info, Watcher)
-    assert (watcher.info.title, watcher.info.pack, watcher.info.exception) == ("Exec", "own", "SEC: Backup")
-
-
-def test_rules_without_exceptions_have_none() -> None:
-    assert watchers(load_rules([RuleText("rules.yml", RULE, "own")]).rules) == ()
-
-
-# --- negation ---------------------------------------------------------------------------------------------------------
-ATOMS = st.builds(Atom, st.sampled_from("abc"), st.just(Op.EQUALS), st.sampled_from("xy"))
-PREDICATES: st.SearchStrategy[Predicate] = st.recursive(
-    ATOMS,
-    lambda inner: st.one_of(
-        st.builds(Not, inner),
-        st.builds(And, st.lists(inner, max_size=3).map(tuple)),
-        st.builds(Or, st.lists(inner, max_size=3).map(tuple)),
-    ),
-    max_leaves=12,
-)
-
-
-@given(
-    predicate=PREDICATES, values=st.dictionaries(st.sampled_from("abc"), st.lists(st.sampled_from("xyz"), max_size=2))
-)
-def test_a_negation_holds_where_its_predicate_does_not(predicate: Predicate, values: dict[str, list[str]]) -> None:
-    def get(field: str | None) -> list[str]:
-        return values.get(field or "", [])
-
-    assert matches(negated(predicate), get) is not matches(predicate, get)
+    exec_rule, secrets = watched(loaded.rules)
+    assert secrets is loaded.rules[1]
+    assert isinstance(exec_rule.info, Watcher)
+    assert exec_rule.predicate == load_rules([RuleText("rules.yml", RULE, "own")]).rules[0].predicate
+    assert Excepting(loaded.rules, (exec_rule, secrets)).pairs == (("SEC: Backup", "exec"),)

@@ -210,11 +210,13 @@ class Detector:
 
     def _take(self, match: Match, source: str, effects: Effects) -> None:
         """Take a match where there are correlations, exceptions or rules in shadow."""
+        if isinstance(match.rule, Watcher):
+            titles, match = self.unheard.judge(match)
+            if titles:
+                for title in titles:
+                    effects.tally("exception_hits", title, match.rule.rule_id)
+                return
         rule, labels = match.rule, self._labels_of(source)
-        if isinstance(rule, Watcher):
-            effects.tally("exception_hits", rule.exception, rule.rule_id)
-            self.unheard.except_(rule, match.event)
-            return
         rule_id = rule.rule_id
         if self.unheard.is_in_shadow(rule):
             if rule_id not in self.correlator.silent:

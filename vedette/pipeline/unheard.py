@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import orjson
 
-from detectors.watching import Watcher
+from detectors.watching import Excepting
 from vedette.pipeline.document_message import sentence
 from vedette.pipeline.rollup import RollUp
 from vedette.schema.alert import Activity
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from detectors.correlation.finding import Firing
     from detectors.engine import Engine
     from vedette.pipeline.rollup import Emission
-    from vedette.schema.event import Event
     from vedette.schema.finding import Match
     from vedette.schema.operator import Operator
     from vedette.schema.rule import RuleInfo
@@ -105,7 +104,7 @@ class Unheard:
         self.exceptions = Tallies("exceptions")
         self._rollup = RollUp(settings, "shadow_rollup")
         self._shadow_ids: dict[str, None] = {}
-        self._exception_keys: list[str] = []
+        self._excepting = Excepting((), ())
 
     @property
     def operators(self) -> tuple[Operator, ...]:
@@ -115,20 +114,19 @@ class Unheard:
     @property
     def any(self) -> bool:
         """Whether there is anything to count."""
-        return bool(self._shadow_ids or self._exception_keys)
+        return bool(self._shadow_ids or self._excepting.pairs)
 
     # --- what is in force ---------------------------------------------------------------------------------------------
     def use(self, settings: DetectionSettings, engine: Engine, watching: Engine) -> None:
-        """Put rules and settings in force; `watching` has the watchers of exceptions beside the rules of `engine`."""
+        """Put rules and settings in force; `watching` is what the stream is matched with."""
         self._rollup.settings = settings.rollup
         self._shadow_ids = dict.fromkeys(shadow_ids(settings.shadow, engine.infos))
-        beside = watching.rules[len(engine.rules) :]
-        self._exception_keys = [exception_key(rule.info) for rule in beside if isinstance(rule.info, Watcher)]
+        self._excepting = Excepting(engine.rules, watching.rules)
 
     def keep(self, arrival_ns: int) -> None:
         """Begin to count for what is new in force, and forget what no longer is."""
         self.shadow.keep(self._shadow_ids, arrival_ns)
-        self.exceptions.keep(self._exception_keys, arrival_ns)
+        self.exceptions.keep((exception_key(*pair) for pair in self._excepting.pairs), arrival_ns)
 
     def as_document(self) -> dict[str, Any]:
         """Return what was counted, as plain objects: `shadow` by rule, `exceptions` by exception and rule."""
@@ -143,9 +141,13 @@ class Unheard:
         """Let arrival time go on."""
         self._rollup.advance(arrival_ns)
 
-    def except_(self, rule: Watcher, event: Event) -> None:
-        """Count that an exception kept a rule from matching."""
-        self.exceptions.count(exception_key(rule), event.time_ns, event.record.seq)
+    def judge(self, match: Match) -> tuple[list[str], Match]:
+        """Count, and return, the exceptions that keep a rule from matching; without any, its match stands."""
+        titles, judged = self._excepting.judge(match)
+        for title in titles:
+            key = exception_key(title, match.rule.rule_id)
+            self.exceptions.count(key, match.event.time_ns, match.event.record.seq)
+        return titles, judged
 
     def add(self, match: Match, labels: SourceLabels) -> bool:
         """Take a match of a rule in shadow; say whether it would have opened an alert."""
@@ -176,6 +178,6 @@ def shadow_ids(names: Iterable[str], rules: Iterable[RuleInfo]) -> list[str]:
     return [*loaded, *(name for name in sorted(wanted) if name.startswith(REPORTED))]
 
 
-def exception_key(rule: Watcher) -> str:
+def exception_key(title: str, rule_id: str) -> str:
     """Name an exception and a rule."""
-    return orjson.dumps((rule.exception, rule.rule_id)).decode()
+    return orjson.dumps((title, rule_id)).decode()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from collector.decoders import DECODERS
 from detectors.engine import Engine
-from detectors.watching import Watcher, watchers
+from detectors.watching import Excepting, Watcher, watched
 from sinks.store import AlertFilter
 from vedette.pipeline.examiner import Examiner
 from vedette.schema.errors import DecodeError
@@ -40,32 +40,35 @@ class Trial(NamedTuple):
 
 def try_exception(store: StoreReader, rules: Sequence[Rule], title: str, *, since_ns: int) -> list[Trial]:
     """Judge the alerts of a rule since a time; `rules` are what it became with the exception of that title."""
-    of_it = [one for one in watchers(rules) if isinstance(one.info, Watcher) and one.info.exception == title]
-    examiner = Examiner(Engine([*rules, *of_it], DECODERS), DECODERS)
-    wanted = AlertFilter(since_ns=since_ns, rule=rules[0].info.rule_id)
-    rows = store.list(wanted, limit=ALERTS_MAX)
-    return [_judge(row, store.get(row.alert_id)["evidences"], examiner) for row in rows]
+    judging = _Judging(rules, title)
+    rows = store.list(AlertFilter(since_ns=since_ns, rule=rules[0].info.rule_id), limit=ALERTS_MAX)
+    return [_judge(row, store.get(row.alert_id)["evidences"], judging) for row in rows]
 
 
-def _judge(row: AlertRow, evidences: Sequence[dict[str, Any]], examiner: Examiner) -> Trial:
-    told = excepted = 0
-    for evidence in evidences:
-        found = _excepts(evidence["data"], examiner, row.rule_id)
-        if found is not None:
-            told += 1
-            excepted += found
-    return Trial(row, told, excepted)
+def _judge(row: AlertRow, evidences: Sequence[dict[str, Any]], judging: _Judging) -> Trial:
+    verdicts = [judging.excepts(evidence["data"]) for evidence in evidences]
+    told = [verdict for verdict in verdicts if verdict is not None]
+    return Trial(row, len(told), sum(told))
 
 
-def _excepts(sample: dict[str, Any], examiner: Examiner, rule_id: str) -> bool | None:
-    """Whether a sample is excepted; None if that can't be told, or it is of another rule."""
-    if sample["cut"]:
-        return None
-    payload = sample["raw"].encode("utf-8", "surrogatepass")
-    run = Run(sample["source"], sample["format"], 1)
-    try:
-        matches = examiner.examine(Record(sample["seq"], sample["arrival_ns"], payload, run, 1)).matches
-    except DecodeError:
-        return None
-    ours = [match.rule for match in matches if match.rule.rule_id == rule_id]
-    return any(isinstance(rule, Watcher) for rule in ours) if ours else None
+class _Judging:
+    """Asks the rule with its new exception about sample events."""
+
+    def __init__(self, rules: Sequence[Rule], title: str) -> None:
+        watching = watched(rules)
+        self._excepting = Excepting(rules, watching)
+        self._examiner = Examiner(Engine(watching, DECODERS), DECODERS)
+        self._title = title
+
+    def excepts(self, sample: dict[str, Any]) -> bool | None:
+        """Whether a sample is excepted; None if that can't be told, or it is of another rule."""
+        if sample["cut"]:
+            return None
+        payload = sample["raw"].encode("utf-8", "surrogatepass")
+        run = Run(sample["source"], sample["format"], 1)
+        try:
+            matches = self._examiner.examine(Record(sample["seq"], sample["arrival_ns"], payload, run, 1)).matches
+        except DecodeError:
+            return None
+        ours = [match for match in matches if isinstance(match.rule, Watcher)]
+        return any(self._title in self._excepting.judge(match)[0] for match in ours) if ours else None

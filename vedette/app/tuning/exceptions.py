@@ -18,7 +18,7 @@ from detectors.loading import is_falco
 from detectors.rule import Rule, RuleText
 from detectors.sigma.exceptions import WrittenException, written_exceptions
 from detectors.sigma.metadata import ExceptionInfo
-from detectors.watching import Watcher, watchers
+from detectors.watching import Watcher, watched
 from vedette.app.tuning.exception_text import Field, set_expiry, write_exception
 from vedette.app.wiring import read_rules
 from vedette.schema.errors import ConfigError
@@ -66,9 +66,10 @@ def standings(configured: Rules, counted: Counted | None, today: date) -> list[S
     """
     texts = read_rules(configured)
     joined: dict[str, dict[str, str]] = {}
-    for rule in watchers(_load(texts, configured).loaded.rules):
+    for rule in watched(_load(texts, configured).loaded.rules):
         if isinstance(rule.info, Watcher):
-            joined.setdefault(rule.info.exception, {})[rule.info.rule_id] = rule.info.title
+            for title, _ in rule.info.exceptions:
+                joined.setdefault(title, {})[rule.info.rule_id] = rule.info.title
     written = written_exceptions(text for text in texts if not is_falco(text.text))
     return [_standing(found, joined.get(found.title, {}), counted, today) for found in written]
 
