@@ -24,7 +24,8 @@ Call = Callable[..., Outcome]
 DOCS = Path(__file__).parents[3] / "docs" / "cli.md"
 GROUPS = {
     "alerts": ["list", "show"],
-    "rules": ["list", "check", "test", "explain", "show", "coverage", "stats"],
+    "rules": ["list", "check", "test", "explain", "show", "coverage", "stats", "shadow"],
+    "exceptions": ["list", "add", "expire"],
     "dead-letters": ["list", "show", "replay"],
 } | {"config": ["check", "show", "schema"]}
 LEAVES = [[name] for name in COMMANDS if name not in GROUPS] + [
@@ -284,8 +285,18 @@ def test_a_refusal_keeps_its_meaning(
 
 
 def test_a_reload_says_what_is_in_force(vedette: Call, folder: DataFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    answering(monkeypatch, {"ok": True, "rules": 7, "changed": False})
+    answering(monkeypatch, {"ok": True, "rules": 7, "changed": False, "changes": {}})
     assert vedette("reload", "--data-dir", folder.path).err == "7 rules in force; nothing had changed\n"
+    trial = vedette("reload", "--dry-run", "--data-dir", folder.path)
+    assert trial.err == "7 rules would be in force; nothing would change\n"
+
+
+def test_a_reload_says_what_changed(vedette: Call, folder: DataFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    changes = {"rules_added": {"count": 3, "names": ["a", "b\x1b[2J"]}, "shadow_removed": {"count": 1, "names": ["c"]}}
+    answering(monkeypatch, {"ok": True, "rules": 7, "changed": True, "changes": changes})
+    assert vedette("reload", "--data-dir", folder.path).err == (
+        "7 rules in force\n  3 rules added: a, b\\x1b[2J and 1 more\n  1 name out of shadow: c\n"
+    )
 
 
 def test_a_stop_waits_for_the_lock(vedette: Call, folder: DataFolder, monkeypatch: pytest.MonkeyPatch) -> None:
