@@ -14,11 +14,13 @@ from detectors.engine import Engine
 from detectors.falco import load_falco_rules
 from detectors.falco.matching import Matcher as FalcoMatcher
 from detectors.falco.matching import RuleMatching
+from detectors.fields import getter
 from detectors.loading import check_rules, load_rules
 from detectors.packs import read_rule_files, shipped_pack_texts
-from detectors.rule import RuleText
+from detectors.predicate import matches
+from detectors.rule import Rule, RuleText
 from detectors.sigma.check import Severity
-from detectors.sigma.matching import Matcher
+from detectors.sigma.logsource import contains
 from vedette.schema.errors import RuleError
 from vedette.schema.event import Event
 from vedette.schema.record import Record, Run
@@ -37,6 +39,7 @@ EVENT: Final[dict[str, Any]] = {
     "CommandLine": "sh -c 'curl x | sh'",
 }
 PAYLOAD: Final = json.dumps(EVENT).encode()
+KUBE_AUDIT: Final = DECODERS["kube_audit"]
 RUN: Final = Run("s", "kube_audit", 1)
 SIGMA_SCRAPS: Final = (
     *("|re", "|re|i", "|cidr", "|base64", "|wide|base64offset|contains", "|windash", "|expand", "|fieldref", "|gt"),
@@ -111,7 +114,7 @@ def examine(language: Language, content: bytes, path: Path) -> Outcome:
 def sigma(more: Sequence[str] = ()) -> Language:
     """Sigma rules: one of everything, shapes of public rules, and those that ship."""
     own = [read("sigma_everything.yml"), read("sigma_shapes.yml")]
-    return Language(Corpus(own, [*(text.text for text in shipped_pack_texts()), *more], SIGMA_SCRAPS), _try_sigma)
+    return Language(Corpus(own, [*(text.text for text in shipped_pack_texts()), *more], SIGMA_SCRAPS), _try_agent)
 
 
 def falco(more: Sequence[str] = ()) -> Language:
@@ -140,10 +143,29 @@ def public_falco(shared: Path) -> list[str]:
     return [file.read_text(encoding="utf-8") for file in files]
 
 
-def _try_sigma(text: RuleText) -> Iterable[RuleError]:
-    matcher = Matcher([text], ours=True, lenient=False)
-    assert matcher.match(EVENT) == matcher.interpret(EVENT)
-    return (*matcher.errors, *_try_agent(text))
+def _try_agent(text: RuleText) -> Iterable[RuleError]:
+    """Do with a text what the agent and `vedette rules check` do; hold the engine against the meaning of predicates."""
+    loaded = load_rules([text])
+    problems = check_rules([text], [source for decoder in DECODERS.values() for source in decoder.logsources])
+    for problem in problems:
+        assert problem.path == text.path
+        assert problem.line >= 1, f"no line: {problem}"
+        assert problem.message.strip()
+    assert any(problem.severity is Severity.ERROR for problem in problems) == bool(loaded.errors)
+    event = Event(Record(1, 0, PAYLOAD, RUN, 1), KUBE_AUDIT, KUBE_AUDIT.decode(PAYLOAD, ""))
+    found = Engine(loaded.rules, DECODERS, loaded.correlations).match(event)
+    for match in found:
+        match.explain()
+        match.dedup_values()
+    decided = [rule.info for rule in loaded.rules if rule.exact is None and not rule.idle and _applies(rule)]
+    assert [match.rule for match in found if match.rule in decided] == decided
+    return loaded.errors
+
+
+def _applies(rule: Rule) -> bool:
+    return any(contains(rule.logsource, source) for source in KUBE_AUDIT.logsources) and matches(
+        rule.predicate, lambda field: getter(field)(EVENT)
+    )
 
 
 def _try_falco(text: RuleText) -> Iterable[RuleError]:
@@ -152,20 +174,3 @@ def _try_falco(text: RuleText) -> Iterable[RuleError]:
         matcher = FalcoMatcher(found.rules, matching)
         assert matcher.match_document(EVENT) == matcher.interpret_document(EVENT)
     return (*found.errors, *_try_agent(text))
-
-
-def _try_agent(text: RuleText) -> Iterable[RuleError]:
-    """Do with a text of any language what the agent and `vedette rules check` do."""
-    loaded = load_rules([text])
-    problems = check_rules([text], [source for decoder in DECODERS.values() for source in decoder.logsources])
-    for problem in problems:
-        assert problem.path == text.path
-        assert problem.line >= 1, f"no line: {problem}"
-        assert problem.message.strip()
-    assert any(problem.severity is Severity.ERROR for problem in problems) == bool(loaded.errors)
-    engine = Engine(loaded.rules, DECODERS, loaded.correlations)
-    decoder = DECODERS["kube_audit"]
-    for match in engine.match(Event(Record(1, 0, PAYLOAD, RUN, 1), decoder, decoder.decode(PAYLOAD, ""))):
-        match.explain()
-        match.dedup_values()
-    return loaded.errors

@@ -209,7 +209,9 @@ def _structure_changed(random: Random, corpus: Corpus) -> bytes:
         holders = [holder for holder in _holders(documents) if holder]
         if holders:
             _holder_changed(random, corpus, random.choice(holders))
-    return _encoded(yaml.safe_dump_all(documents, allow_unicode=True, sort_keys=False, default_flow_style=None))
+    return _encoded(
+        yaml.dump_all(documents, Dumper=yaml.CSafeDumper, allow_unicode=True, sort_keys=False, default_flow_style=None)
+    )
 
 
 def _holder_changed(random: Random, corpus: Corpus, holder: Any) -> None:
