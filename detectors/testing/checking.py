@@ -18,8 +18,9 @@ from detectors.sigma.separate_tests import SeparateTest
 from detectors.testing.case import RuleTest
 from detectors.testing.mutants import Change, correlation_mutants, mutants
 from detectors.testing.related import asks
+from detectors.testing.rule_trace import trace_rule
 from detectors.testing.running import Bench, CaseError
-from detectors.testing.trace import Part, decisive, trace_rule
+from detectors.testing.trace import Part, decisive
 from vedette.schema.errors import ConfigError, RuleError
 from vedette.schema.event import Decoder, Event
 

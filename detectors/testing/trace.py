@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from itertools import groupby, islice
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
@@ -18,8 +18,6 @@ from msgspec.structs import replace
 from detectors.explain import bounded, describe
 from detectors.fields import locate, render
 from detectors.predicate import And, Atom, Not, Op, Or, Predicate, matches, value_limit, value_test
-from detectors.rule import Rule
-from vedette.schema.event import Event
 
 Document = dict[str, Any]
 
@@ -56,24 +54,9 @@ class Part(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.state is State.HELD
 
 
-@runtime_checkable
-class Traced(Protocol):
-    """What can tell of a rule that is more than its predicate (`detectors.rule.Exact`)."""
-
-    def trace(self, event: Event) -> Part:
-        """Return how the condition stands on an event."""
-        ...
-
-
 def trace(predicate: Predicate, doc: Document) -> Part:
     """Return how a predicate and its parts stand on a document."""
     return _Tracer(doc).part(predicate)
-
-
-def trace_rule(rule: Rule, event: Event) -> Part:
-    """Return how a rule's condition and its parts stand on an event, in whatever language it is."""
-    exact: object = rule.exact
-    return exact.trace(event) if isinstance(exact, Traced) else trace(rule.predicate, event.doc)
 
 
 def decisive(part: Part) -> Iterator[Part]:

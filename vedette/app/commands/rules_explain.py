@@ -81,7 +81,7 @@ def _rules(library: Library, name: str | None) -> list[Rule]:
 def _trace(rule: Rule, event: Event) -> Part | None:
     """How the rule stands on the event; None where it is not asked."""
     from detectors.testing.related import asks  # noqa: PLC0415 - keeps the start fast
-    from detectors.testing.trace import trace_rule  # noqa: PLC0415
+    from detectors.testing.rule_trace import trace_rule  # noqa: PLC0415
 
     return trace_rule(rule, event) if asks(rule, event) else None
 
