@@ -35,7 +35,7 @@ class Library:
         ours = [text for text, of_falco in found if not of_falco]
         self._loading = Loading(ours, ours=True, defaults={}, others=others)
         rules, errors, correlations = self._loading.finish()
-        self.loaded: LoadedRules = LoadedRules((*rules, *others), (*errors, *loaded.errors), correlations)
+        self.loaded: LoadedRules = LoadedRules(rules, (*errors, *loaded.errors), correlations)
         self.related = Related(self.loaded)
         self._places = {draft.info.rule_id: frozenset(draft.places) for draft in self._loading.drafts}
         self.rules: dict[str, AnyRule] = {}

@@ -35,7 +35,7 @@ def load_rules(texts: Iterable[RuleText], *, falco: FalcoOptions = _DEFAULTS) ->
     loaded = load_falco_rules(by_language.falco)
     others = engine_rules(loaded.rules, falco)
     found = sigma.load_rules(by_language.sigma, others=others)
-    return LoadedRules((*found.rules, *others), (*found.errors, *loaded.errors), found.correlations)
+    return LoadedRules(found.rules, (*found.errors, *loaded.errors), found.correlations)
 
 
 def check_rules(texts: Iterable[RuleText], provided: Sequence[LogSource], today: str = "") -> list[Problem]:

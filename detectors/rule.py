@@ -71,7 +71,7 @@ class LoadedRules(NamedTuple):
         return [*(rule.info for rule in self.rules), *(over.info for over in self.correlations)]
 
 
-def content_hash(info: RuleInfo, logsource: LogSource, predicate: Predicate) -> str:
-    """Return the SHA-256 of a rule's content, as hex."""
-    content = (msgspec.structs.replace(info, pack=""), logsource, predicate)
+def content_hash(info: RuleInfo, logsource: LogSource, predicate: Predicate, *exact: str) -> str:
+    """Return the SHA-256 of a rule's content, as hex; `exact` is what stands for the content of its exact part."""
+    content = (msgspec.structs.replace(info, pack=""), logsource, predicate, *exact)
     return hashlib.sha256(msgspec.json.encode(content)).hexdigest()

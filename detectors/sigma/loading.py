@@ -7,15 +7,16 @@ The result depends on nothing but the texts and their order.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 from sigma.processing.pipeline import ProcessingPipeline
 from sigma.rule import SigmaRule
 
 from detectors.predicate import all_of
 from detectors.rule import LoadedRules, Rule, RuleText, content_hash
+from detectors.sigma.actions import merged
 from detectors.sigma.correlation_drafts import CorrelationDraft
 from detectors.sigma.correlation_references import Resolving
 from detectors.sigma.correlations import read_correlation
@@ -29,7 +30,6 @@ from detectors.sigma.parsing import parse
 from detectors.sigma.places import mark_places
 from detectors.sigma.processing import Pipeline, Processing, is_pipeline, process_rule, read_pipeline
 from detectors.testing.case import RuleTest
-from detectors.values import is_object
 from vedette.schema.errors import RuleError
 from vedette.schema.event import LogSource
 from vedette.schema.rule import RuleInfo
@@ -65,7 +65,8 @@ def load_rules(
     """Load every rule of the texts. A rule with any error is left out and all its errors are reported; others stay.
 
     `ours`: whether the pipelines that ship work on the rules, too. `defaults`: attributes for rules that lack them.
-    `others`: rules of other languages that correlations may refer to, and whose ids are taken.
+    `others`: rules of other languages, whose ids are taken; correlations may refer to them, filters apply to them as
+    well, and they come last among the rules.
     """
     return Loading(sources, ours=ours, defaults=defaults or {}, others=others).finish()
 
@@ -85,7 +86,7 @@ class Loading:
         self._owners: dict[str, Document] = {}
         self._others = others
         self._taken = {other.info.rule_id: other.info for other in others}
-        found = [_unless_pipeline(item) for source in sources for item in _merged(read_documents(source))]
+        found = [_unless_pipeline(item) for source in sources for item in merged(read_documents(source))]
         self._processing = Processing((item for item in found if isinstance(item, Pipeline)), ours=ours)
         for item in found:
             self._read(item)
@@ -95,11 +96,12 @@ class Loading:
         rules = tuple(
             rule for draft in self.drafts for variant in draft.variants for rule in self._finished(draft, variant)
         )
+        others = tuple(rule for other in self._others for rule in self._excepted(other))
         for exception in self.filters:
             self._report_unused(exception)
-        resolving = Resolving(self._correlations, self.drafts, rules, self._others)
+        resolving = Resolving(self._correlations, self.drafts, rules, others)
         correlations = resolving.correlations()
-        return LoadedRules(rules, (*self.errors, *resolving.errors), correlations)
+        return LoadedRules((*rules, *others), (*self.errors, *resolving.errors), correlations)
 
     def document(self, rule_id: str) -> Document:
         """Return the document that a rule or correlation was made of."""
@@ -192,13 +194,35 @@ class Loading:
         content = content_hash(draft.info, variant.logsource, predicate)
         yield Rule(draft.info, variant.logsource, predicate, content, draft.tests, draft.covers)
 
+    def _excepted(self, other: Rule) -> Iterator[Rule]:
+        """Join to a rule of another language the filters that apply to it; what it looks at has no pipelines."""
+        source = other.logsource
+        found = [each for each in self.filters if _names(each, other) and each.source_in(source, source) is not None]
+        try:
+            applied = [each.predicate(self._processing.variants(source)[0], source, source) for each in found]
+        except RuleError as error:
+            self.errors.append(error)
+            return
+        if not applied:
+            yield other
+            return
+        predicate = all_of([other.predicate, *applied])
+        content = content_hash(other.info, source, predicate, other.content_hash)
+        yield msgspec.structs.replace(other, predicate=predicate, content_hash=content)
+
     def _report_unused(self, exception: Filter) -> None:
         """Report the rules that a filter names in vain: a filter that does nothing is a mistake."""
         for position, name in enumerate(exception.names or ()):
             named = [draft for draft in self.drafts if draft.is_meant(name)]
-            if not named:
+            others = [other for other in self._others if name in (other.info.rule_id, other.info.title)]
+            sources = [other.logsource for other in others if not other.idle]
+            if not named and not others:
                 reason = "is not loaded"
-            elif all(_shared(exception, draft, variant) is None for draft in named for variant in draft.variants):
+            elif not named and not sources:
+                reason = "is never asked"
+            elif all(exception.source_in(source, source) is None for source in sources) and all(
+                _shared(exception, draft, variant) is None for draft in named for variant in draft.variants
+            ):
                 reason = "is of another log source"
             else:
                 continue
@@ -219,6 +243,12 @@ def _shared(exception: Filter, draft: Draft, variant: Variant) -> LogSource | No
     return exception.source_in(draft.written_for, variant.logsource)
 
 
+def _names(exception: Filter, other: Rule) -> bool:
+    """Say whether a filter is for a rule of another language, by its id or title."""
+    names = exception.names
+    return names is None or other.info.rule_id in names or other.info.title in names
+
+
 def _unless_pipeline(found: Document | RuleError) -> Document | Pipeline | RuleError:
     if isinstance(found, RuleError) or not is_pipeline(found):
         return found
@@ -226,38 +256,3 @@ def _unless_pipeline(found: Document | RuleError) -> Document | Pipeline | RuleE
         return read_pipeline(found)
     except RuleError as error:
         return error
-
-
-def _merged(found: Iterable[Document | RuleError]) -> Iterator[Document | RuleError]:
-    """Carry out the collection actions of one file: `global`, `reset` and `repeat` (Sigma specification 1.0)."""
-    common: dict[str, Any] = {}
-    previous: dict[str, Any] = {}
-    for item in found:
-        if isinstance(item, RuleError):
-            yield item
-            continue
-        data = copy.deepcopy(item.data)
-        action = data.pop("action", None)
-        if action == "global":
-            common = previous = data
-        elif action == "reset":
-            common = {}
-        elif action == "repeat":
-            previous = _updated(previous, data)
-            yield item._replace(data=previous)
-        elif action is not None:
-            yield item.error(f"unknown action {action!r}; known are global, reset and repeat", "action")
-        elif "correlation" in data or "filter" in data or is_pipeline(item):
-            yield item
-        else:
-            previous = _updated(data, common)
-            yield item._replace(data=previous)
-
-
-def _updated(base: dict[str, Any], update: dict[str, Any]) -> dict[str, Any]:
-    """Return `base` with the values of `update`, mapping by mapping."""
-    merged = dict(base)
-    for key, value in update.items():
-        old = merged.get(key)
-        merged[key] = _updated(old, value) if is_object(old) and is_object(value) else value
-    return merged

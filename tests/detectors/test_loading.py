@@ -3,13 +3,17 @@
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
 import pytest
 
+from collector.decoders import DECODERS
 from detectors.correlation.definition import Member
+from detectors.engine import Engine
 from detectors.loading import check_rules, is_falco, load_rules
 from detectors.rule import LoadedRules, RuleText
 from detectors.sigma.check import Severity
-from vedette.schema.event import LogSource
+from vedette.schema.event import Event, LogSource
+from vedette.schema.record import Record, Run
 
 SIGMA: Final = """\
 title: A pod was created
@@ -61,6 +65,20 @@ correlation:
   timespan: 10m
 level: high
 """
+
+
+EXCEPTION: Final = """\
+title: Our deployer writes pods
+logsource: {product: kubernetes, service: audit}
+filter:
+  rules: [{rules}]
+  deployer: {user.username: deployer}
+  condition: not deployer
+vedette: {owner: platform, reason: it deploys}
+"""
+
+
+AUDIT: Final = {"auditID": "1", "stage": "ResponseComplete", "verb": "create", "objectRef": {"resource": "pods"}}
 
 
 def texts(*contents: str) -> list[RuleText]:
@@ -166,6 +184,35 @@ def test_an_id_that_a_falco_rule_has_is_taken(other: str) -> None:
     errors = load(SIGMA.replace("title: A", "title: The"), FALCO, twice).errors
     taken = "the rule id falco:Pod Written is taken by the rule 'Pod Written' of pack 1"
     assert [(error.path, error.line, error.message) for error in errors] == [("2.yaml", 2, taken)]
+
+
+@pytest.mark.parametrize("reference", ["Pod Written", "'falco:Pod Written'", "created, Pod Written"])
+def test_an_exception_lets_events_pass_a_falco_rule(reference: str) -> None:
+    loaded = load(SIGMA, FALCO, EXCEPTION.replace("{rules}", reference))
+    assert loaded.errors == ()
+    engine, decoder = Engine(loaded.rules, DECODERS), DECODERS["kube_audit"]
+    found: list[list[str]] = []
+    for user in ("ann", "deployer"):
+        event = AUDIT | {"user": {"username": user}}
+        given = Event(Record(1, 1, msgspec.json.encode(event), Run("s", "kube_audit", 1), 1), decoder, event)
+        found.append([match.rule.rule_id for match in engine.match(given)])
+    assert found[0] == ["created", "falco:Pod Written"]
+    assert found[1] == ([] if "created" in reference else ["created"])
+
+
+def test_an_exception_changes_a_falco_rule() -> None:
+    hashes = {load(FALCO, *more).rules[0].content_hash for more in ((), (EXCEPTION.replace("{rules}", "Pod Written"),))}
+    assert len(hashes) == 2
+
+
+@pytest.mark.parametrize(
+    ("reference", "reason"),
+    [("Shell Spawned", "is never asked"), ("Pod Wrtten", "is not loaded")],
+    ids=["idle", "typo"],
+)
+def test_an_exception_that_does_nothing_is_refused(reference: str, reason: str) -> None:
+    (error,) = load(FALCO, MORE, EXCEPTION.replace("{rules}", reference)).errors
+    assert (error.line, error.message) == (4, f"the filter names the rule {reference!r}, which {reason}")
 
 
 def problems(*contents: str) -> Sequence[tuple[str, int, Severity, str]]:
