@@ -8,7 +8,8 @@ And, Or and Not of several clauses below the top.
 - `left out`: the part is not asked, or of Or not offered. It survives where no test tells the rule from one without the
   part: of And no event that fails by the part alone, of Or none that matches by it alone.
 
-Of correlations each bound is negated, or `moved` by one, and each key of the groups left out. Clauses of exceptions are
+Of correlations each bound, and each reference of an expression, is negated, or a bound `moved` by one, and each key of
+the groups left out. Clauses of exceptions are
 left alone: the tests of a rule know nothing of them.
 """
 
@@ -20,7 +21,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
-from detectors.correlation.definition import Bound, Comparison, Correlation, with_hash
+from detectors.correlation.definition import Bound, Comparison, Correlation, Expression, Seen, Without, with_hash
 from detectors.explain import describe
 from detectors.predicate import And, Atom, Not, Or, Predicate, any_of, atoms
 
@@ -125,10 +126,27 @@ def correlation_mutants(correlation: Correlation) -> Iterator[tuple[Change, Corr
         for count in (bound.count - 1, bound.count + 1):
             moved = Change(MOVED, "condition", f"{text} to {bound.comparison} {count}")
             yield moved, _bound(correlation, at, bound.comparison, count)
+    if correlation.expression is not None:
+        for at, expression in _negations(correlation.expression):
+            title = correlation.members[at].title
+            yield Change(NEGATED, "condition", f"`{title}`"), _renewed(correlation, expression=expression)
     for at, key in enumerate(correlation.group_by):
         members = [replace(member, group_by=_without(member.group_by, at)) for member in correlation.members]
         keys = _without(correlation.group_by, at)
         yield Change(LEFT_OUT, "group-by", key), _renewed(correlation, members=tuple(members), group_by=keys)
+
+
+def _negations(expression: Expression) -> Iterator[tuple[int, Expression]]:
+    """Yield an expression with each of its references negated, and the position of the member that it is to."""
+    if isinstance(expression, Seen):
+        yield expression.member, Without(expression)
+    elif isinstance(expression, Without):
+        yield from ((at, Without(part)) for at, part in _negations(expression.part))
+    else:
+        for place, part in enumerate(expression.parts):
+            for at, negated in _negations(part):
+                others = expression.parts
+                yield at, replace(expression, parts=(*others[:place], negated, *others[place + 1 :]))
 
 
 def _bound(correlation: Correlation, at: int, comparison: Comparison, count: float) -> Correlation:

@@ -10,7 +10,9 @@ from msgspec.structs import replace
 
 from detectors.fields import getter
 from detectors.predicate import And, Atom, GetValues, Not, Op, Or, Predicate, atoms, matches
-from detectors.testing.mutants import LEFT_OUT, NEGATED, mutants
+from detectors.rule import RuleText
+from detectors.sigma import load_rules
+from detectors.testing.mutants import LEFT_OUT, MOVED, NEGATED, correlation_mutants, mutants
 from tests.detectors.test_equivalence import PREDICATES
 
 A = Atom("a", Op.EQUALS, "1", where="s.a")
@@ -117,3 +119,58 @@ def _placed(predicate: Predicate) -> Predicate:
 
 def _values(doc: dict[str, Any]) -> GetValues:
     return lambda field: getter(field)(doc)
+
+
+COURSE = """\
+title: A
+id: a
+logsource: {product: kubernetes, service: audit}
+detection: {s: {verb: get}, condition: s}
+---
+title: B
+id: b
+logsource: {product: kubernetes, service: audit}
+detection: {s: {verb: list}, condition: s}
+---
+title: Over
+id: over
+correlation: {type: TYPE, rules: [a, b], group-by: [user.username], timespan: 5m, condition: CONDITION}
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "condition", "expected"),
+    [
+        pytest.param(
+            "event_count",
+            "{gt: 2, lte: 5}",
+            [
+                (NEGATED, "condition", "gt 2"),
+                (MOVED, "condition", "gt 2 to gt 1"),
+                (MOVED, "condition", "gt 2 to gt 3"),
+                (NEGATED, "condition", "lte 5"),
+                (MOVED, "condition", "lte 5 to lte 4"),
+                (MOVED, "condition", "lte 5 to lte 6"),
+                (LEFT_OUT, "group-by", "user.username"),
+            ],
+            id="range",
+        ),
+        pytest.param(
+            "temporal",
+            "a and not b",
+            [
+                (NEGATED, "condition", "`A`"),
+                (NEGATED, "condition", "`B`"),
+                (LEFT_OUT, "group-by", "user.username"),
+            ],
+            id="expression",
+        ),
+    ],
+)
+def test_mutants_of_correlations(kind: str, condition: str, expected: list[tuple[str, str, str]]) -> None:
+    loaded = load_rules([RuleText("r.yml", COURSE.replace("TYPE", kind).replace("CONDITION", condition), "")])
+    assert [str(error) for error in loaded.errors] == []
+    (correlation,) = loaded.correlations
+    found = list(correlation_mutants(correlation))
+    assert [tuple(change) for change, _ in found] == expected
+    assert len({mutant.content_hash for _, mutant in found} | {correlation.content_hash}) == len(found) + 1
