@@ -24,7 +24,7 @@ Call = Callable[..., Outcome]
 DOCS = Path(__file__).parents[3] / "docs" / "cli.md"
 GROUPS = {
     "alerts": ["list", "show"],
-    "rules": ["list", "check", "test", "explain", "show", "coverage", "stats", "shadow"],
+    "rules": ["list", "check", "test", "explain", "show", "coverage", "stats", "shadow", "backtest"],
     "exceptions": ["list", "add", "expire"],
     "dead-letters": ["list", "show", "replay"],
 } | {"config": ["check", "show", "schema"]}

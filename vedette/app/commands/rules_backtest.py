@@ -46,7 +46,7 @@ def backtest(
     ],
     diff: Annotated[
         tuple[str, str] | None,
-        Parameter(help="Compare two rule sets, OLD and NEW; each is as above, several joined by commas."),
+        Parameter(negative="", help="Compare two rule sets, OLD and NEW; each is as above, several joined by commas."),
     ] = None,
     since: Annotated[str | None, Parameter(help="Arrived at or after: 30m, 2h, 7d (ago), or a date and time.")] = None,
     until: Annotated[str | None, Parameter(help="Arrived before; as --since.")] = None,
