@@ -130,12 +130,8 @@ class _Program:
             last = position
             rule, on_whole, exact, dedup = self._verified[position]
             if (on_whole is None or on_whole(event.doc)) and (exact is None or exact.holds(event)):
-                explained = (
-                    partial(_explained, rule.predicate, event, whole=on_whole is not None)
-                    if exact is None
-                    else partial(exact.explain, event)
-                )
-                matches.append(Match(rule.info, event, explained, partial(_dedup_values, dedup, event)))
+                explain_it = partial(explained, rule, event, whole=on_whole is not None)
+                matches.append(Match(rule.info, event, explain_it, partial(_dedup_values, dedup, event)))
         return matches
 
     def _in_head(self, field: str | None) -> bool:
@@ -181,8 +177,16 @@ def _in_head(field: str | None, head_fields: frozenset[str] | None) -> bool:
     return field is not None and top_keys(field)[0] in head_fields
 
 
-def _explained(predicate: Predicate, event: Event, *, whole: bool) -> tuple[Clause, ...]:
-    return explain(predicate, event.doc if whole else event.head)
+def explained(rule: Rule, event: Event, *, whole: bool) -> tuple[Clause, ...]:
+    """Return the clauses that decided that a rule matches; those of its predicate are found on the head or the `whole`.
+
+    Of a rule with an exact part the predicate only says where to look, but for the exceptions that were joined to it:
+    their clauses have a place.
+    """
+    clauses = explain(rule.predicate, event.doc if whole else event.head)
+    if rule.exact is None:
+        return clauses
+    return (*rule.exact.explain(event), *(clause for clause in clauses if clause.where))
 
 
 def _dedup_values(dedup: Iterable[_Dedup], event: Event) -> tuple[str, ...]:

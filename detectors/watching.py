@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 from detectors.compiled import Check, compile_predicate
-from detectors.explain import explain
+from detectors.engine import explained
 from detectors.fields import top_keys
 from detectors.predicate import And, Predicate, all_of, atoms, fields
 from detectors.rule import Rule
 from detectors.sigma.filters import exception_of
 from vedette.schema.event import Event
-from vedette.schema.finding import Clause, Match
+from vedette.schema.finding import Match
 from vedette.schema.rule import RuleInfo
 
 
@@ -87,7 +87,7 @@ class Excepting:
         rule, _, asked = self._judged[id(match.rule)]
         event = match.event
         titles = [each.title for each in asked if not each.holds(_document(each, event))]
-        return titles, match._replace(rule=rule.info, explain=partial(_explained, rule, event))
+        return titles, match._replace(rule=rule.info, explain=partial(explained, rule, event, whole=True))
 
 
 def _asked(title: str, held: Predicate) -> _Asked:
@@ -99,7 +99,3 @@ def _document(asked: _Asked, event: Event) -> dict[str, Any]:
     """Return the head if it says all that is asked for: nothing is decoded for the sake of a count."""
     head_fields = event.decoder.head_fields
     return event.head if head_fields is None or asked.keys <= head_fields else event.doc
-
-
-def _explained(rule: Rule, event: Event) -> tuple[Clause, ...]:
-    return explain(rule.predicate, event.doc)

@@ -13,6 +13,7 @@ from detectors.loading import check_rules, is_falco, load_rules
 from detectors.rule import LoadedRules, RuleText
 from detectors.sigma.check import Severity
 from vedette.schema.event import Event, LogSource
+from vedette.schema.finding import Match
 from vedette.schema.record import Record, Run
 
 SIGMA: Final = """\
@@ -191,13 +192,18 @@ def test_an_exception_lets_events_pass_a_falco_rule(reference: str) -> None:
     loaded = load(SIGMA, FALCO, EXCEPTION.replace("{rules}", reference))
     assert loaded.errors == ()
     engine, decoder = Engine(loaded.rules, DECODERS), DECODERS["kube_audit"]
-    found: list[list[str]] = []
+    matches: list[list[Match]] = []
     for user in ("ann", "deployer"):
         event = AUDIT | {"user": {"username": user}}
         given = Event(Record(1, 1, msgspec.json.encode(event), Run("s", "kube_audit", 1), 1), decoder, event)
-        found.append([match.rule.rule_id for match in engine.match(given)])
-    assert found[0] == ["created", "falco:Pod Written"]
-    assert found[1] == ([] if "created" in reference else ["created"])
+        matches.append(engine.match(given))
+    found = [[match.rule.rule_id for match in of_event] for of_event in matches]
+    assert found == [["created", "falco:Pod Written"], [] if "created" in reference else ["created"]]
+    assert [(clause.where, clause.field, clause.negated) for clause in matches[0][1].explain()] == [
+        ("condition", "ka.verb", False),
+        ("condition", "ka.target.resource", False),
+        ("Our deployer writes pods: deployer.user.username", "user.username", True),
+    ]
 
 
 def test_an_exception_changes_a_falco_rule() -> None:
