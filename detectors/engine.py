@@ -24,6 +24,7 @@ from detectors.correlation.definition import Correlation
 from detectors.explain import explain
 from detectors.fields import Getter, getter, top_keys
 from detectors.index import Index
+from detectors.literal_scan import Databases
 from detectors.predicate import Predicate, all_of, fields
 from detectors.presence import Walk
 from detectors.rule import Exact, Rule
@@ -48,14 +49,21 @@ class Engine:
     """
 
     def __init__(
-        self, rules: Sequence[Rule], decoders: Mapping[str, Decoder], correlations: Sequence[Correlation] = ()
+        self,
+        rules: Sequence[Rule],
+        decoders: Mapping[str, Decoder],
+        correlations: Sequence[Correlation] = (),
+        databases: Databases | None = None,
     ) -> None:
-        """Compile the rules for each decoder; matches come in the order of `rules`."""
+        """Compile the rules for each decoder; matches come in the order of `rules`.
+
+        `databases` keeps what costs most to compile from one time to the next.
+        """
         self.rules = tuple(rules)
         self.correlations = tuple(correlations)
         self._programs: dict[str, _Program] = {}
         for name, decoder in decoders.items():
-            program = _Program([rule for rule in rules if _applies(rule, decoder)], decoder)
+            program = _Program([rule for rule in rules if _applies(rule, decoder)], decoder, databases)
             if program.rules:
                 self._programs[name] = program
         routed = {id(rule) for program in self._programs.values() for rule in program.rules}
@@ -102,7 +110,7 @@ class _Verified(NamedTuple):
 class _Program:
     """The rules of one decoder."""
 
-    def __init__(self, rules: list[Rule], decoder: Decoder) -> None:
+    def __init__(self, rules: list[Rule], decoder: Decoder, databases: Databases | None) -> None:
         self.rules = rules
         self._head_fields = decoder.head_fields
         on_head = [weaken(rule.predicate, self._in_head) for rule in rules]
@@ -110,7 +118,7 @@ class _Program:
         self._verified = tuple(
             self._verified_rule(rule, rule.info.dedup_by or decoder.dedup_by, walk) for rule in rules
         )
-        self._index = Index(on_head, nested=decoder.head_fields is not None)
+        self._index = Index(on_head, nested=decoder.head_fields is not None, databases=databases)
         self.unanchored = [rules[position] for position in sorted(self._index.unanchored)]
         self.screen = _screen(self._index, decoder)
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from detectors.field_index import FieldIndex
-from detectors.literal_scan import is_available
+from detectors.literal_scan import Databases, is_available
 from detectors.lookup import Lookup
 from detectors.predicate import Predicate, fields
 from detectors.text_index import Handle, TextIndex, handles
@@ -31,9 +31,14 @@ class Index:
     """
 
     def __init__(
-        self, predicates: Sequence[Predicate | None], *, nested: bool = False, scans: bool | None = None
+        self,
+        predicates: Sequence[Predicate | None],
+        *,
+        nested: bool = False,
+        scans: bool | None = None,
+        databases: Databases | None = None,
     ) -> None:
-        """Choose how each rule is found, and compile."""
+        """Choose how each rule is found, and compile; `databases` keeps what that makes from one time to the next."""
         self._predicates = tuple(predicates)
         self._nested = nested
         found_by = {} if scans is False or not is_available() else _by_text(predicates)
@@ -50,7 +55,7 @@ class Index:
         if found_by:
             known = {rule: predicate for rule, predicate in enumerate(predicates) if predicate is not None}
             together = [handle for found in found_by.values() for handle in found]
-            text = TextIndex(known, together, nested=nested)
+            text = TextIndex(known, together, nested=nested, databases={} if databases is None else databases)
             self.candidates = _joined(text.holding, self._by_field.candidates, self.owners)
             self.owners = range(len(predicates))
 

@@ -6,7 +6,8 @@ to the processor; a stored one that does not fit any more is compiled again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any
 
 try:
@@ -18,6 +19,8 @@ hyperscan: Any = _hyperscan
 
 Find = Callable[[bytes], list[int]]
 """From a text to the positions of the literals that it contains; a position may come more than once."""
+Databases = MutableMapping[str, bytes]
+"""Compiled databases in serialised form, by what they were compiled from."""
 
 
 def is_available() -> bool:
@@ -25,20 +28,20 @@ def is_available() -> bool:
     return hyperscan is not None
 
 
-def compile_literals(literals: Sequence[bytes], stored: bytes | None = None) -> tuple[Find, bytes]:
-    """Compile literals to a scan; return it with the database's serialised form.
+def compile_literals(literals: Sequence[bytes], databases: Databases) -> Find:
+    """Compile literals, none of which is empty, to a scan for one thread at a time.
 
-    `stored` is what an earlier call returned for the same literals; one that can't be used is as good as none. The scan
-    is for one thread at a time. Literals are not empty.
+    A database that is kept for them is used if it can be; else the new one is kept.
     """
     assert hyperscan is not None, "`is_available` was asked"
+    key = hashlib.sha256(b"\0".join(literals)).hexdigest()
+    stored = databases.get(key)
     database = None if stored is None else _loaded(stored)
     if database is None:
         database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
         ids = list(range(len(literals)))
         database.compile(expressions=literals, ids=ids, flags=hyperscan.HS_FLAG_SINGLEMATCH, literal=True)
-        stored = hyperscan.dumpb(database)
-    assert stored is not None, "it was just made"
+        databases[key] = hyperscan.dumpb(database)
     database.scratch = hyperscan.Scratch(database)
     scan = database.scan
 
@@ -47,7 +50,7 @@ def compile_literals(literals: Sequence[bytes], stored: bytes | None = None) -> 
         scan(data, _note, context=found)
         return found
 
-    return find, stored
+    return find
 
 
 def _note(literal: int, _start: int, _end: int, _flags: int, found: list[int]) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from detectors.compiled import Check, compile_predicate
 from detectors.covers import Cover, branches, covers
 from detectors.joined import Joined
-from detectors.literal_scan import compile_literals
+from detectors.literal_scan import Databases, compile_literals
 from detectors.predicate import Op, Predicate, atoms
 from detectors.quick import QuickCheck, quick_check
 
@@ -54,7 +54,9 @@ class TextIndex:
     `nested` promises that no key of a document has a dot and begins with the key of an object in it.
     """
 
-    def __init__(self, predicates: Mapping[int, Predicate], found_by: Sequence[Handle], *, nested: bool) -> None:
+    def __init__(
+        self, predicates: Mapping[int, Predicate], found_by: Sequence[Handle], *, nested: bool, databases: Databases
+    ) -> None:
         """Compile the scan and the quick checks; a rule in earnest is compiled when it is first needed."""
         asked = [atom.field for handle in found_by for atom in atoms(handle.branch) if _is_read(atom.op)]
         self._joined = Joined(sorted({field for field in asked if field is not None}), nested=nested)
@@ -67,7 +69,7 @@ class TextIndex:
 
         literals, self._unbound = _literals(found_by, self._joined)
         written = sorted(literals)
-        self._find, self.stored = compile_literals(written)
+        self._find = compile_literals(written, databases)
         self._bits: Final = tuple(literals[literal] for literal in written)
         self._count: Final = len(found_by)
         self._every: Final = (1 << len(found_by)) - 1
