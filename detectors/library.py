@@ -10,10 +10,10 @@ from detectors.correlation.definition import Correlation
 from detectors.falco import load_falco_rules
 from detectors.falco.evaluation import FalcoOptions, engine_rules
 from detectors.loading import is_falco
-from detectors.predicate import Atom
+from detectors.predicate import Atom, atoms
 from detectors.rule import LoadedRules, Rule, RuleText
 from detectors.sigma.documents import Document
-from detectors.sigma.filters import Filter
+from detectors.sigma.filters import Filter, exception_of
 from detectors.sigma.loading import Loading
 from detectors.testing.related import Related
 from vedette.schema.errors import ConfigError
@@ -37,7 +37,7 @@ class Library:
         rules, errors, correlations = self._loading.finish()
         self.loaded: LoadedRules = LoadedRules(rules, (*errors, *loaded.errors), correlations)
         self.related = Related(self.loaded)
-        self._places = {draft.info.rule_id: frozenset(draft.places) for draft in self._loading.drafts}
+        self._places = {draft.info.rule_id: draft.places for draft in self._loading.drafts}
         self.rules: dict[str, AnyRule] = {}
         """Every rule and correlation by its id, in the order of the texts."""
         everything: list[AnyRule] = [*self.loaded.rules, *self.loaded.correlations]
@@ -77,9 +77,19 @@ class Library:
         path, _, line = self.document(rule_id).place().rpartition(":")
         return path, int(line)
 
+    def clause_place(self, rule_id: str, where: str) -> tuple[str, int]:
+        """Return path and line of what a place in a rule names: `selection.verb`, or the first of several."""
+        keys = self._places.get(rule_id, {}).get(where.partition(", ")[0])
+        if keys is None:
+            return self.place(rule_id)
+        error = self.document(rule_id).error("", *keys, at_key=True)
+        return error.path, error.line
+
     def exceptions(self, rule_id: str) -> tuple[Filter, ...]:
         """Return the exceptions that join a rule, in the order of the texts."""
-        return self._loading.exceptions(rule_id)
+        found = (exception_of(atom.where) for rule in self.variants(rule_id) for atom in atoms(rule.predicate))
+        titles = frozenset(found)
+        return tuple(exception for exception in self._loading.filters if exception.title in titles)
 
     def is_own(self, rule_id: str, atom: Atom) -> bool:
         """Say whether an atom was written in a rule, and not in an exception or a pipeline."""

@@ -107,14 +107,6 @@ class Loading:
         """Return the document that a rule or correlation was made of."""
         return self._owners[rule_id]
 
-    def exceptions(self, rule_id: str) -> tuple[Filter, ...]:
-        """Return the filters that join a rule, in the order of the texts."""
-        drafts = [draft for draft in self.drafts if draft.info.rule_id == rule_id]
-        variants = [(draft, variant) for draft in drafts for variant in draft.variants]
-        return tuple(
-            found for found in self.filters if any(_shared(found, *variant) is not None for variant in variants)
-        )
-
     def _read(self, found: Document | Pipeline | RuleError) -> None:
         try:
             if isinstance(found, RuleError):

@@ -140,6 +140,27 @@ def test_rules_in_falco_s_language(vedette: Call, config: Path, log: Path) -> No
     assert "seen by Falco alone" in told["reason"]
 
 
+MALLORY_MAY = """\
+title: Mallory may
+logsource: {product: kubernetes, service: audit}
+filter: {rules: [falco:Deleted], mallory: {user.username: mallory}, condition: not mallory}
+"""
+
+
+def test_exceptions_of_rules_in_falco_s_language_are_told(vedette: Call, config: Path, log: Path) -> None:
+    (config.parent / "exception.yml").write_text(MALLORY_MAY)
+    config.write_text(config.read_text().replace("falco.yaml]", f"falco.yaml, {config.parent}/exception.yml]"))
+    done = vedette("rules", "explain", "Deleted", log, "--record", 2, "--config", config)
+    told = done.out.splitlines()
+    assert told[:3] == ["Deleted (falco:Deleted): does not match", "  ✗ all of", "    ✓ all of"]
+    assert told[-2:] == [
+        "    ✗ not",
+        '      ✓ Mallory may: mallory.user.username: equals "mallory"; is "mallory" (user.username)',
+    ]
+    shown = vedette("rules", "show", "Deleted", "--config", config).out.splitlines()
+    assert shown[shown.index("exceptions:") + 1].startswith("  Mallory may: not mallory (")
+
+
 def test_a_stored_event_goes_by_its_sequence_number(vedette: Call, config: Path, tmp_path: Path) -> None:
     folder = DataFolder(tmp_path / "data")
     folder.create()

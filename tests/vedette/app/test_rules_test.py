@@ -134,7 +134,8 @@ def test_mutants_show_clauses_that_no_test_depends_on(vedette: Call, folder: Pat
     done = vedette("rules", "test", "--thorough", "--format", "json", folder / "exec.yml")
     (report,) = done.lines
     assert (done.status, report["mutants"]) == (1, 10)
-    assert {"how": "left out", "where": "other.verb", "what": 'verb equals "patch"'} in report["survivors"]
+    place = {"path": str(folder / "exec.yml"), "line": 7}
+    assert {"how": "left out", "where": "other.verb", "what": 'verb equals "patch"', **place} in report["survivors"]
 
 
 def test_thorough_mutants_of_a_correlation(vedette: Call, folder: Path) -> None:

@@ -24,6 +24,7 @@ from vedette.schema.text import safe_text
 if TYPE_CHECKING:
     from detectors.library import Library
     from detectors.testing.checking import Report, Result
+    from detectors.testing.mutants import Change
 
 app = App(
     name="test",
@@ -100,8 +101,9 @@ def _put_reports(reports: list[Report], library: Library, *, strict: bool) -> No
         if report.lacks:
             _put(f"{_place(report, library)}: {report.rule.info.title}: has no {' and no '.join(report.lacks)} test")
         for change in report.survivors:
+            path, line = library.clause_place(report.rule.info.rule_id, change.where)
             what = f"{change.where}: {change.what}"
-            _put(f"{_place(report, library)}: {report.rule.info.title}: the tests pass with this {change.how}: {what}")
+            _put(f"{path}:{line}: {report.rule.info.title}: the tests pass with this {change.how}: {what}")
 
 
 def _put_failure(report: Report, result: Result) -> None:
@@ -145,8 +147,13 @@ def _document(report: Report, library: Library) -> dict[str, Any]:
         "lacks": list(report.lacks),
         "tests": [_result(result) for result in report.results],
         "mutants": report.mutants,
-        "survivors": [change._asdict() for change in report.survivors],
+        "survivors": [_survivor(report, change, library) for change in report.survivors],
     }
+
+
+def _survivor(report: Report, change: Change, library: Library) -> dict[str, Any]:
+    path, line = library.clause_place(report.rule.info.rule_id, change.where)
+    return {**change._asdict(), "path": path, "line": line}
 
 
 def _result(result: Result) -> dict[str, Any]:
