@@ -223,7 +223,7 @@ def _in_force(reader: SqliteIntakeReader, segments: Sequence[_Segment], after_se
     seqs = [row.seq for row in rows if row.has_control and row.last_seq <= after_seq]
     for control in _controls(reader, seqs):
         rules = control.hash if control.op == OP_RULES else rules
-        settings = control.hash if control.op == OP_SETTINGS else settings
+        settings = control.settings or (control.hash if control.op == OP_SETTINGS else settings)
     return Begin(rules, settings)
 
 
