@@ -21,13 +21,14 @@ from vedette.schema.errors import ConfigError
 from vedette.schema.settings import encode_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from detectors.correlation.definition import Correlation
     from detectors.engine import Engine
     from detectors.rule import Rule, RuleText
     from vedette.app.config import Rules
     from vedette.schema.event import Decoder
+    from vedette.schema.rule import RuleInfo
     from vedette.schema.settings import DetectionSettings
 
 NAMES_MAX: Final = 20
@@ -68,7 +69,7 @@ def read_rule_set(configured: Rules, settings: DetectionSettings, decoders: Mapp
     texts = read_rules(configured)
     content = encode_rules(texts, configured.falco.options())
     engine, watching = compile_watching(content, decoders)
-    _check_shadow(configured.shadow, engine)
+    check_shadow(configured.shadow, engine.infos)
     inventory = _inventory(configured, texts, engine)
     return RuleSet(content, encode_settings(settings), engine, watching, inventory)
 
@@ -89,9 +90,14 @@ def changes_between(old: Inventory, new: Inventory) -> Changes:
     return changes
 
 
-def _check_shadow(names: Iterable[str], engine: Engine) -> None:
+def check_shadow(names: Iterable[str], rules: Sequence[RuleInfo]) -> None:
+    """See to it that each name is that of a pack or a rule.
+
+    Raises:
+        ConfigError: one is not; with a typing error a rule would alert.
+    """
     for name in names:
-        if not shadow_ids([name], engine.infos):
+        if not shadow_ids([name], rules):
             message = f"rules.shadow: no pack, rule id or title is `{name}`; `vedette rules list` shows them"
             raise ConfigError(message)
 

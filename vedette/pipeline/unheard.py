@@ -76,11 +76,12 @@ class Tallies:
             if self.state.get(key) is None:
                 self.state.put(key, Tally(arrival_ns))
 
-    def count(self, key: str, time_ns: int, seq: int) -> Tally | None:
-        """Count a finding; None for a key that is not kept."""
+    def count(self, key: str, time_ns: int, seq: int, arrival_ns: int) -> Tally:
+        """Count a finding."""
         tally = self.state.get(key)
-        if tally is None:
-            return None
+        if tally is None:  # what was saved is of another version, and was reset
+            tally = Tally(arrival_ns)
+            self.state.put(key, tally)
         self.state.touch(key)
         tally.findings += 1
         if time_ns >= tally.last_ns:
@@ -146,29 +147,31 @@ class Unheard:
         titles, judged = self._excepting.judge(match)
         for title in titles:
             key = exception_key(title, match.rule.rule_id)
-            self.exceptions.count(key, match.event.time_ns, match.event.record.seq)
+            record = match.event.record
+            self.exceptions.count(key, match.event.time_ns, record.seq, record.arrival_ns)
         return titles, judged
 
     def add(self, match: Match, labels: SourceLabels) -> bool:
         """Take a match of a rule in shadow; say whether it would have opened an alert."""
-        event = match.event
-        emissions = self._rollup.add(match, labels)
-        return self._count(match.rule.rule_id, event.time_ns, event.record.seq, emissions)
+        event, record = match.event, match.event.record
+        tally = self.shadow.count(match.rule.rule_id, event.time_ns, record.seq, record.arrival_ns)
+        return _opened(tally, self._rollup.add(match, labels))
 
     def add_firing(self, firing: Firing, labels: SourceLabels) -> bool:
         """Take a firing of a correlation in shadow; as `add`."""
-        emissions = self._rollup.add_firing(firing, labels)
-        return self._count(firing.correlation.info.rule_id, firing.time_ns, firing.seq, emissions)
+        rule_id = firing.correlation.info.rule_id
+        tally = self.shadow.count(rule_id, firing.time_ns, firing.seq, firing.arrival_ns)
+        return _opened(tally, self._rollup.add_firing(firing, labels))
 
-    def _count(self, rule_id: str, time_ns: int, seq: int, emissions: list[Emission]) -> bool:
-        tally = self.shadow.count(rule_id, time_ns, seq)
-        assert tally is not None, "rules in shadow are kept from the record on that puts them there"
-        created = next((emission.alert for emission in emissions if emission.activity is Activity.CREATE), None)
-        if created is None:
-            return False
-        tally.alerts += 1
-        tally.samples = [*tally.samples, Sample(time_ns, seq, sentence(created.facts))][-SAMPLES_MAX:]
-        return True
+
+def _opened(tally: Tally, emissions: Iterable[Emission]) -> bool:
+    """Count the alert that a finding would have opened, if it would have."""
+    created = next((emission.alert for emission in emissions if emission.activity is Activity.CREATE), None)
+    if created is None:
+        return False
+    tally.alerts += 1
+    tally.samples = [*tally.samples, Sample(created.last_seen_ns, created.seq, sentence(created.facts))][-SAMPLES_MAX:]
+    return True
 
 
 def shadow_ids(names: Iterable[str], rules: Iterable[RuleInfo]) -> list[str]:

@@ -142,6 +142,9 @@ class Rerun:
             control = _control(record) if record.run.format == CONTROL_FORMAT else None
             if control is not None and control.op == OP_RULES:
                 if self._rules.given is not None:
+                    if control.settings:
+                        held = ControlRecord(OP_SETTINGS, hash=control.settings)
+                        yield record._replace(payload=encode_control(held))
                     continue
                 self._detector.adopt(control.hash, self._rules.of_log[control.hash])
             yield record
