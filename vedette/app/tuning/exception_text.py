@@ -65,6 +65,8 @@ def write_exception(
 ) -> str:
     """Write a Sigma filter: all fields have to have one of the values that are given for them.
 
+    Without a log source it is for all.
+
     Raises:
         ConfigError: a text can't be written in a file.
     """
@@ -75,7 +77,7 @@ def write_exception(
     document: dict[str, Any] = {
         "title": title,
         "id": exception_id,
-        "logsource": dict(logsource),
+        **({"logsource": dict(logsource)} if logsource else {}),
         "filter": {
             "rules": [rule_id],
             _SELECTION: {name: values[0] if len(values) == 1 else values for name, values in selection.items()},

@@ -96,17 +96,14 @@ def propose(
     texts = read_rules(configured)
     library = _load(texts, configured)
     rule = library.find(name)
-    if isinstance(rule, Correlation) or rule.info.rule_id in library.falco:
-        kind = (
-            "a correlation; make an exception for the rules that it refers to"
-            if isinstance(rule, Correlation)
-            else ("in Falco's language; write `exceptions` there")
-        )
-        raise ConfigError(f"`{rule.info.title}` is {kind}")
+    if isinstance(rule, Correlation):
+        raise ConfigError(f"`{rule.info.title}` is a correlation; except the rules that it refers to")
     title = title or _free_title(f"{rule.info.title}: {fields[0].value}", texts)
     exception_id = str(uuid.uuid4())
-    source: dict[str, Any] = library.document(rule.info.rule_id).data["logsource"]
-    logsource = {name: str(source[name]) for name in LogSource._fields if source.get(name)}
+    logsource: dict[str, str] = {}
+    if rule.info.rule_id not in library.falco:
+        source: dict[str, Any] = library.document(rule.info.rule_id).data["logsource"]
+        logsource = {name: str(source[name]) for name in LogSource._fields if source.get(name)}
     added = write_exception(title, exception_id, rule.info.rule_id, logsource, fields, info)
     path = _place(configured, title, exception_id) if file is None else _checked_place(configured, file)
     old = path.read_text("utf-8") if path.exists() else ""
