@@ -55,7 +55,7 @@ RECORD_BYTES = 512
 
 @runtime_checkable
 class PreparingSink(EventSink, Protocol):
-    """A sink that makes each event ready as soon as it is decoded, and keeps nothing else of it."""
+    """A sink that makes each event ready as soon as it is decoded, and then needs nothing else of it."""
 
     def prepare_event(self, forwarded: ForwardedEvent) -> Any:
         """Make an event ready; the same for the same record at any time."""
