@@ -11,7 +11,7 @@ import pytest
 
 from detectors.rule import RuleText
 from vedette.journal.sqlite import DataFolder, Retention, SqliteIntakeLog
-from vedette.pipeline.control_record import OP_RULES, OP_SETTINGS, OP_START, ControlRecord, encode_control
+from vedette.pipeline.control_record import OP_RULES, OP_START, ControlRecord, encode_control
 from vedette.pipeline.rulesets import encode_rules, hash_of
 from vedette.runtime.parcel import Parcel
 from vedette.schema.record import Run
@@ -81,9 +81,12 @@ class Archive:
         self.log.append_control(encode_control(record), now_ns=self.now_ns, blobs={kind: content} if kind else None)
 
     def start(self, rules: str) -> None:
+        """Put rules and settings in force, in one record as the agent does."""
         self.control(OP_START)
-        self.control(OP_SETTINGS, "settings", SETTINGS)
-        self.rules(rules)
+        content = encode_rules([RuleText("rules.yml", rules, "rules.yml")])
+        record = ControlRecord(OP_RULES, hash=hash_of(content), settings=hash_of(SETTINGS))
+        blobs = {"rules": content, "settings": SETTINGS}
+        self.log.append_control(encode_control(record), now_ns=self.now_ns, blobs=blobs)
 
     def rules(self, rules: str) -> None:
         self.control(OP_RULES, "rules", encode_rules([RuleText("rules.yml", rules, "rules.yml")]))
