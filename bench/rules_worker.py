@@ -25,7 +25,7 @@ from detectors.predicate import matches
 from detectors.rule import LoadedRules, RuleText
 from detectors.sigma import load_rules
 from detectors.sigma.logsource import contains
-from vedette.pipeline.rule_cache import load_cached
+from vedette.pipeline.rule_cache import CachedRules
 from vedette.schema.event import Event, LogSource
 from vedette.schema.limits import RECURSION_LIMIT
 from vedette.schema.record import Record, Run
@@ -62,14 +62,14 @@ class PlainDocuments:
 class Ours:
     """The engine with the rules of a folder; what else it offers for decoding and matching is used here alone."""
 
-    def __init__(self, loaded: LoadedRules, source: LogSource | None) -> None:
+    def __init__(self, loaded: LoadedRules, source: LogSource | None, databases: dict[str, bytes]) -> None:
         """Route to `source`; None asks every rule of every event."""
         sources = tuple(dict.fromkeys(rule.logsource for rule in loaded.rules)) if source is None else (source,)
         self.applicable: list[Rule] = [
             rule for rule in loaded.rules if source is None or contains(rule.logsource, source)
         ]
         self.decoder = PlainDocuments(sources)
-        self.engine = Engine(loaded.rules, {FORMAT: self.decoder}, loaded.correlations)
+        self.engine = Engine(loaded.rules, {FORMAT: self.decoder}, loaded.correlations, databases=databases)
 
     def found(self, line: bytes) -> list[RuleInfo]:
         """Decode and match."""
@@ -146,13 +146,15 @@ def main() -> None:
     args = parser.parse_args()
     sys.setrecursionlimit(RECURSION_LIMIT)  # as the agent does
     texts = read_texts(args.rules)
-    if args.cache is None:
-        loaded = load_rules(texts, ours=False)
-    else:
-        loaded = load_cached(texts, args.cache, partial(load_rules, ours=False), variant="no pipelines")
+    load = partial(load_rules, ours=False)
+    cached = None if args.cache is None else CachedRules(texts, args.cache, variant="no pipelines")
+    loaded = load(texts) if cached is None else cached.load(load)
+    databases = {} if cached is None else cached.databases
     del texts  # the agent keeps none, either
     rules_s = time.process_time()
-    ours = Ours(loaded, ROUTES.get(args.route))
+    ours = Ours(loaded, ROUTES.get(args.route), databases)
+    if cached is not None:
+        cached.keep()
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)  # as the agent does

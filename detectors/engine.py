@@ -14,10 +14,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from detectors.alert_table import AlertInfo
 from detectors.anchors import conjuncts, weaken
 from detectors.compiled import Check, compile_predicate
 from detectors.correlation.definition import Correlation
@@ -45,7 +47,8 @@ class Engine:
     """Matches events against a fixed set of rules. Pure: the same rules and event give the same matches in any process.
 
     `dead` lists the rules that no decoder's events can match, with the reason; `unanchored` those that have to be
-    verified on every event of some decoder. `correlations` look at its matches, and are only kept here.
+    verified on every event of some decoder. `correlations` look at its matches, `alerts` say what a sensor's alerts
+    mean; both are only kept here.
     """
 
     def __init__(
@@ -53,6 +56,8 @@ class Engine:
         rules: Sequence[Rule],
         decoders: Mapping[str, Decoder],
         correlations: Sequence[Correlation] = (),
+        *,
+        alerts: Mapping[str, AlertInfo] = MappingProxyType({}),
         databases: Databases | None = None,
     ) -> None:
         """Compile the rules for each decoder; matches come in the order of `rules`.
@@ -61,6 +66,7 @@ class Engine:
         """
         self.rules = tuple(rules)
         self.correlations = tuple(correlations)
+        self.alerts = alerts
         self._programs: dict[str, _Program] = {}
         for name, decoder in decoders.items():
             program = _Program([rule for rule in rules if _applies(rule, decoder)], decoder, databases)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from types import MappingProxyType
 from typing import Final
 
+from detectors.alert_table import load_alert_tables
 from detectors.correlation.definition import Correlation
 from detectors.falco import load_falco_rules
 from detectors.falco.evaluation import FalcoOptions, engine_rules
-from detectors.loading import is_falco
+from detectors.loading import by_kind
 from detectors.predicate import Atom, atoms
 from detectors.rule import LoadedRules, Rule, RuleText
 from detectors.sigma.documents import Document
@@ -27,15 +29,16 @@ class Library:
 
     def __init__(self, texts: Iterable[RuleText], falco: FalcoOptions = _DEFAULTS) -> None:
         """Load the texts; `loaded.errors` tells what can't be used."""
-        found = [(text, is_falco(text.text)) for text in texts]
-        loaded = load_falco_rules(text for text, of_falco in found if of_falco)
+        kinds = by_kind(texts)
+        loaded = load_falco_rules(kinds.falco)
         self.falco = {rule.info.rule_id: rule for rule in loaded.rules}
         """What Falco's rules were made of, by their ids."""
         others = engine_rules(loaded.rules, falco)
-        ours = [text for text, of_falco in found if not of_falco]
-        self._loading = Loading(ours, ours=True, defaults={}, others=others)
-        rules, errors, correlations = self._loading.finish()
-        self.loaded: LoadedRules = LoadedRules(rules, (*errors, *loaded.errors), correlations)
+        self._loading = Loading(kinds.sigma, ours=True, defaults={}, others=others)
+        found = self._loading.finish()
+        tables = load_alert_tables(kinds.alerts)
+        errors = (*found.errors, *loaded.errors, *tables.errors)
+        self.loaded: LoadedRules = LoadedRules(found.rules, errors, found.correlations, MappingProxyType(tables.alerts))
         self.related = Related(self.loaded)
         self._places = {draft.info.rule_id: draft.places for draft in self._loading.drafts}
         self.rules: dict[str, AnyRule] = {}

@@ -8,17 +8,19 @@ may refer to Falco's rules.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import yaml
 
 from detectors import sigma
+from detectors.alert_table import is_alert_table, load_alert_tables
 from detectors.falco import load_falco_rules
 from detectors.falco.diagnostics import Diagnostic
 from detectors.falco.documents import DEPTH_MAX, TEXT_CHARS_MAX
 from detectors.falco.evaluation import FalcoOptions, engine_rules
 from detectors.rule import LoadedRules, RuleText
-from detectors.sigma.check import Problem, Severity
+from detectors.sigma.check import Problem, Severity, refused
 from detectors.sigma.check import check_rules as check_sigma
 from vedette.schema.event import LogSource
 
@@ -31,11 +33,13 @@ _NULLS: Final = frozenset(("", "~", "null", "Null", "NULL"))
 
 def load_rules(texts: Iterable[RuleText], *, falco: FalcoOptions = _DEFAULTS) -> LoadedRules:
     """Load every rule of the texts; what can't be used is reported with its place. Sigma's rules come first."""
-    by_language = _sorted(texts)
-    loaded = load_falco_rules(by_language.falco)
+    kinds = by_kind(texts)
+    loaded = load_falco_rules(kinds.falco)
     others = engine_rules(loaded.rules, falco)
-    found = sigma.load_rules(by_language.sigma, others=others)
-    return LoadedRules(found.rules, (*found.errors, *loaded.errors), found.correlations)
+    found = sigma.load_rules(kinds.sigma, others=others)
+    tables = load_alert_tables(kinds.alerts)
+    errors = (*found.errors, *loaded.errors, *tables.errors)
+    return LoadedRules(found.rules, errors, found.correlations, MappingProxyType(tables.alerts))
 
 
 def check_rules(texts: Iterable[RuleText], provided: Sequence[LogSource], today: str = "") -> list[Problem]:
@@ -43,10 +47,11 @@ def check_rules(texts: Iterable[RuleText], provided: Sequence[LogSource], today:
 
     `provided` are the log sources that there are events of. `today` (`2026-12-31`) tells which exceptions have expired.
     """
-    by_language = _sorted(texts)
-    loaded = load_falco_rules(by_language.falco)
+    kinds = by_kind(texts)
+    loaded = load_falco_rules(kinds.falco)
     others = engine_rules(loaded.rules, _DEFAULTS)
-    problems = check_sigma(by_language.sigma, provided, today, others=others)
+    problems = check_sigma(kinds.sigma, provided, today, others=others)
+    problems += [refused(error) for error in load_alert_tables(kinds.alerts).errors]
     problems += [_problem(failure, Severity.ERROR) for failure in loaded.failures]
     problems += [_problem(warning, Severity.WARNING) for warning in loaded.warnings]
     for rule, other in zip(loaded.rules, others, strict=True):
@@ -60,15 +65,20 @@ def _problem(found: Diagnostic, severity: Severity) -> Problem:
 
 
 # --- languages --------------------------------------------------------------------------------------------------------
-class _ByLanguage(NamedTuple):
+class Kinds(NamedTuple):
+    """Texts by what they are: rules of either language, or tables of what is said of a sensor's alerts."""
+
     sigma: list[RuleText]
     falco: list[RuleText]
+    alerts: list[RuleText]
 
 
-def _sorted(texts: Iterable[RuleText]) -> _ByLanguage:
-    found = _ByLanguage([], [])
+def by_kind(texts: Iterable[RuleText]) -> Kinds:
+    """Tell texts apart, each kind in their order."""
+    found = Kinds([], [], [])
     for text in texts:
-        (found.falco if is_falco(text.text) else found.sigma).append(text)
+        kind = found.falco if is_falco(text.text) else found.alerts if is_alert_table(text.text) else found.sigma
+        kind.append(text)
     return found
 
 

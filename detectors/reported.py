@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache, partial
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -19,10 +18,8 @@ if TYPE_CHECKING:
     from vedette.schema.event import Event
     from vedette.schema.rule import RuleInfo
 
-NOTHING_SAID: Final[Mapping[str, AlertInfo]] = MappingProxyType({})
 
-
-def reported_match(rule: RuleInfo, event: Event, alerts: Mapping[str, AlertInfo] = NOTHING_SAID) -> Match:
+def reported_match(rule: RuleInfo, event: Event, alerts: Mapping[str, AlertInfo]) -> Match:
     """Return the match of the rule that `event` reports, with what `alerts` say of it.
 
     Where the event has none of the fields by which they tell such alerts apart (a process of the node, no pod), they

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from typing import NamedTuple, Protocol, runtime_checkable
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -14,6 +16,9 @@ from vedette.schema.errors import RuleError
 from vedette.schema.event import Event, LogSource
 from vedette.schema.finding import Clause
 from vedette.schema.rule import RuleInfo
+
+if TYPE_CHECKING:
+    from detectors.alert_table import AlertInfo
 
 
 class RuleText(msgspec.Struct, frozen=True):
@@ -64,6 +69,8 @@ class LoadedRules(NamedTuple):
     errors: tuple[RuleError, ...]
     correlations: tuple[Correlation, ...] = ()
     """Those that others refer to come before them."""
+    alerts: Mapping[str, AlertInfo] = MappingProxyType({})
+    """What is said of alerts that a sensor reports, by the names of its rules."""
 
     @property
     def infos(self) -> list[RuleInfo]:

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
+from detectors.alert_table import AlertInfo
 from detectors.correlation.definition import Correlation
 from detectors.rule import LoadedRules, Rule, RuleText
 from vedette.schema.errors import DecodeError
@@ -25,6 +27,7 @@ _DIGEST_BYTES: Final = hashlib.sha256().digest_size
 class _Stored(msgspec.Struct, frozen=True, array_like=True):
     rules: tuple[Rule, ...]
     correlations: tuple[Correlation, ...]
+    alerts: dict[str, AlertInfo]
 
 
 _RULES: Final = msgspec.msgpack.Decoder(_Stored)
@@ -70,7 +73,7 @@ def encode_loaded(loaded: LoadedRules) -> bytes | None:
     if loaded.errors:
         return None
     try:
-        content = msgspec.msgpack.encode(_Stored(loaded.rules, loaded.correlations))
+        content = msgspec.msgpack.encode(_Stored(loaded.rules, loaded.correlations, dict(loaded.alerts)))
         return content if decode_loaded(content) == loaded else None
     except (DecodeError, OverflowError, RecursionError, TypeError, UnicodeEncodeError):
         return None
@@ -86,4 +89,4 @@ def decode_loaded(content: bytes) -> LoadedRules:
         stored = _RULES.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DecodeError("not compiled rules of this format", str(error)) from error
-    return LoadedRules(stored.rules, (), stored.correlations)
+    return LoadedRules(stored.rules, (), stored.correlations, MappingProxyType(stored.alerts))

@@ -18,6 +18,7 @@ from detectors.sigma.loading import Draft, Loading
 from detectors.sigma.logsource import contains
 from detectors.sigma.metadata import SECTION
 from detectors.sigma.taxonomy import taxonomies_of
+from vedette.schema.errors import RuleError
 from vedette.schema.event import LogSource
 
 
@@ -59,13 +60,16 @@ def check_rules(
     """
     loading = Loading(texts, ours=True, defaults={}, others=others)
     errors = loading.finish().errors
-    found = [
-        Problem(error.path, error.line, error.column, Severity.ERROR, "refused", error.message) for error in errors
-    ]
+    found = list(map(refused, errors))
     for draft in loading.drafts:
         found.extend(_warnings(draft, provided))
     found.extend(_expired(exception) for exception in loading.filters if "" < exception.info.expires < today)
     return sorted(set(found))
+
+
+def refused(error: RuleError) -> Problem:
+    """Return an error of loading as a problem."""
+    return Problem(error.path, error.line, error.column, Severity.ERROR, "refused", error.message)
 
 
 def _expired(exception: Filter) -> Problem:

@@ -21,10 +21,10 @@ from detectors.correlation.definition import (
     Seen,
     Without,
 )
+from detectors.loading import load_rules
 from detectors.packs import shipped_pack_texts
 from detectors.rule import LoadedRules, Rule, RuleText
 from detectors.rule_cache import cache_key, decode_loaded, encode_loaded, pack_parts, unpack_parts
-from detectors.sigma import load_rules
 from detectors.testing.case import GivenEvent, RuleTest
 from vedette.schema.errors import DecodeError
 from vedette.schema.event import Event, LogSource

@@ -156,7 +156,7 @@ class Agent:
         core.keep_deliveries({name: entry.log for name, entry in config.sinks.items()})
         self._core = CoreThread(core, folder)
         self._tail = Tail()
-        self._detector = Detector(self._decoders, self._reader.blob)
+        self._detector = Detector(self._decoders, self._reader.blob, self._folder.rule_cache)
         self._adopt(self._rule_set)
         self._detect = DetectRole(
             self._reader,
@@ -244,7 +244,8 @@ class Agent:
         self._detector.adopt(hash_of(found.rules), found.engine, found.watching)
 
     def _read_rule_set(self, config: Config) -> RuleSet:
-        return read_rule_set(config.rules, self._config.detection_settings(), self._decoders)
+        settings = self._config.detection_settings()
+        return read_rule_set(config.rules, settings, self._decoders, self._folder.rule_cache)
 
     async def _start_sources(self) -> list[Source]:
         for source in self._sources:

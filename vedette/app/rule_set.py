@@ -22,6 +22,7 @@ from vedette.schema.settings import encode_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from detectors.correlation.definition import Correlation
     from detectors.engine import Engine
@@ -59,7 +60,9 @@ Changes = dict[str, Delta]
 """By kind and way: `rules_added`, `exceptions_removed`, `shadow_added` …; nothing for what did not change."""
 
 
-def read_rule_set(configured: Rules, settings: DetectionSettings, decoders: Mapping[str, Decoder]) -> RuleSet:
+def read_rule_set(
+    configured: Rules, settings: DetectionSettings, decoders: Mapping[str, Decoder], cache: Path | None = None
+) -> RuleSet:
     """Read and compile what is configured; blocks, for seconds where there are thousands of rules.
 
     Raises:
@@ -68,7 +71,7 @@ def read_rule_set(configured: Rules, settings: DetectionSettings, decoders: Mapp
     settings = msgspec.structs.replace(settings, shadow=tuple(configured.shadow))
     texts = read_rules(configured)
     content = encode_rules(texts, configured.falco.options())
-    engine, watching = compile_watching(content, decoders)
+    engine, watching = compile_watching(content, decoders, cache)
     check_shadow(configured.shadow, engine.infos)
     inventory = _inventory(configured, texts, engine)
     return RuleSet(content, encode_settings(settings), engine, watching, inventory)

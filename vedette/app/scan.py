@@ -122,7 +122,9 @@ def make_scanner(rule_paths: Sequence[Path], *, default_rules: bool, falco: Falc
     """
     texts = read_rules(Rules()) if default_rules else []
     loaded = usable_rules([*texts, *read_rule_files(rule_paths)], falco)
-    return Scanner(Engine(loaded.rules, DECODERS, loaded.correlations), DECODERS, DetectionSettings())
+    return Scanner(
+        Engine(loaded.rules, DECODERS, loaded.correlations, alerts=loaded.alerts), DECODERS, DetectionSettings()
+    )
 
 
 def check_arguments(files: Sequence[str], format_name: str | None) -> None:

@@ -35,6 +35,7 @@ from vedette.schema.settings import DetectionSettings, SourceLabels, decode_sett
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
 
     from detectors.correlation.finding import Firing
     from detectors.screen import Screen
@@ -103,9 +104,12 @@ class ControlOperator:
 class Detector:
     """The composition of decoders, rules and operators. Fed with whole chunks in log order."""
 
-    def __init__(self, decoders: Mapping[str, Decoder], blob: Callable[[str], bytes | None]) -> None:
-        """Begin with no rules. `blob` returns what a control record names by its hash."""
+    def __init__(
+        self, decoders: Mapping[str, Decoder], blob: Callable[[str], bytes | None], rule_cache: Path | None = None
+    ) -> None:
+        """Begin with no rules. `blob` returns what a control record names by its hash; see `compile_rules`."""
         self._decoders = decoders
+        self._rule_cache = rule_cache
         self._blob = blob
         self._engines: dict[str, Engine] = {"": Engine([], decoders)}
         self._watching: dict[str, Engine] = {}
@@ -151,7 +155,7 @@ class Detector:
             if digest not in self._engines:
                 content = self._blob(digest)
                 assert content is not None, "a control record's blob is stored before it"
-                self.adopt(digest, *compile_watching(content, self._decoders))
+                self.adopt(digest, *compile_watching(content, self._decoders, self._rule_cache))
 
     def adopt(self, digest: str, engine: Engine, watching: Engine | None = None) -> None:
         """Take a rule set that was compiled elsewhere, ahead of its control record; see `compile_watching`."""

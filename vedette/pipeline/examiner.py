@@ -40,6 +40,7 @@ class Examiner:
     def __init__(self, engine: Engine, decoders: Mapping[str, Decoder]) -> None:
         """Use the rules of `engine` on the formats of `decoders`."""
         self._match = engine.match
+        self._alerts = engine.alerts
         self._decoders = decoders
         screens = {name: engine.screen(decoder) for name, decoder in decoders.items() if decoder.plain}
         self._screens = {name: found for name, found in screens.items() if found is not None}
@@ -81,5 +82,5 @@ class Examiner:
         matches = self._match(event)
         reported = decoder.finding(head)
         if reported is not None:
-            matches = [reported_match(reported, event), *matches]
+            matches = [reported_match(reported, event, self._alerts), *matches]
         return Examined(nature, matches, losses, event)

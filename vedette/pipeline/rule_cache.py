@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from prometheus_client import Counter
 
 from detectors.rule_cache import cache_key, decode_loaded, encode_loaded, pack_parts, unpack_parts
-from detectors.sigma import load_rules
 from vedette.runtime.telemetry import OperationalEvent
 from vedette.schema.errors import DecodeError
 from vedette.schema.limits import MIB
@@ -41,6 +40,7 @@ BLOB_BYTES_MAX: Final = 64 * MIB
 """A larger blob is neither written nor read; that of 3,141 rules has 7 MB."""
 
 _RULES: Final = "rules"
+_DATABASE: Final = "database "
 _CODE: Final = ("detectors", "vedette.schema")
 """Packages whose code says what rules mean and how they are stored."""
 _LIBRARIES: Final = ("pysigma", "pyyaml", "google-re2", "msgspec")
@@ -127,30 +127,39 @@ class RuleCache:
             path.unlink()
 
 
-def load_cached(
-    texts: Sequence[RuleText],
-    folder: Path,
-    load: Callable[[Sequence[RuleText]], LoadedRules] = load_rules,
-    *,
-    variant: str = "",
-) -> LoadedRules:
-    """Return what `load` makes of texts, from the cache in `folder` if it is there.
+class CachedRules:
+    """One rule set in the cache: its rules as they were loaded, and the databases that were compiled from them."""
 
-    A set with errors is never kept. `variant` names what else than the texts `load` goes by.
-    """
-    cache = RuleCache(folder)
-    key = cache_key(texts, f"{_program()} {variant}")
-    parts = cache.read(key) or {}
-    if _RULES in parts:
-        try:
-            return decode_loaded(parts[_RULES])
-        except DecodeError as error:
-            cache.refuse(key, error)
-    loaded = load(texts)
-    content = encode_loaded(loaded)
-    if content is not None:
-        cache.write(key, {**parts, _RULES: content})
-    return loaded
+    def __init__(self, texts: Sequence[RuleText], folder: Path, *, variant: str = "") -> None:
+        """Read what is kept for some texts; `variant` names what else than these loading goes by."""
+        self._texts = texts
+        self._cache = RuleCache(folder)
+        self._key = cache_key(texts, f"{_program()} {variant}")
+        self._kept = self._cache.read(self._key) or {}
+        self._loaded = self._kept.get(_RULES)
+        self.databases: dict[str, bytes] = {
+            name.removeprefix(_DATABASE): part for name, part in self._kept.items() if name.startswith(_DATABASE)
+        }
+        """For `detectors.engine.Engine`, which adds what it compiles."""
+
+    def load(self, load: Callable[[Sequence[RuleText]], LoadedRules]) -> LoadedRules:
+        """Return what `load` makes of the texts, from the cache if it is there. A set with errors is never kept."""
+        if self._loaded is not None:
+            try:
+                return decode_loaded(self._loaded)
+            except DecodeError as error:
+                self._cache.refuse(self._key, error)
+        loaded = load(self._texts)
+        self._loaded = encode_loaded(loaded)
+        return loaded
+
+    def keep(self) -> None:
+        """Keep what is new, if there is anything."""
+        parts = {f"{_DATABASE}{name}": part for name, part in self.databases.items()}
+        if self._loaded is not None:
+            parts[_RULES] = self._loaded
+        if parts != self._kept:
+            self._cache.write(self._key, parts)
 
 
 @lru_cache(maxsize=1)

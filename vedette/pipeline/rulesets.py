@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -11,10 +12,13 @@ from detectors.engine import Engine
 from detectors.falco.evaluation import FalcoOptions
 from detectors.loading import load_rules
 from detectors.rule import RuleText
+from vedette.pipeline.rule_cache import CachedRules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
+    from detectors.rule import LoadedRules
     from vedette.schema.event import Decoder
 
 
@@ -43,8 +47,8 @@ def encode_rules(texts: Iterable[RuleText], falco: FalcoOptions = _DEFAULTS) -> 
     return msgspec.json.encode(_RuleSet(tuple((text.path, text.pack, text.text) for text in texts), falco))
 
 
-def compile_rules(content: bytes, decoders: Mapping[str, Decoder]) -> Engine:
-    """Compile what `encode_rules` made, now or in earlier versions.
+def compile_rules(content: bytes, decoders: Mapping[str, Decoder], cache: Path | None = None) -> Engine:
+    """Compile what `encode_rules` made, now or in earlier versions; `cache` is a folder for what that makes.
 
     Raises:
         RuleError: one of the rules can't be used (the first of them).
@@ -52,7 +56,16 @@ def compile_rules(content: bytes, decoders: Mapping[str, Decoder]) -> Engine:
     found = _CONTENT.decode(content)
     rules = found if isinstance(found, _RuleSet) else _RuleSet(found)
     texts = [RuleText(path=path, pack=pack, text=text) for path, pack, text in rules.texts]
-    loaded = load_rules(texts, falco=rules.falco)
+    load = partial(load_rules, falco=rules.falco)
+    if cache is None:
+        return _compiled(load(texts), decoders, {})
+    cached = CachedRules(texts, cache, variant=repr(rules.falco))
+    engine = _compiled(cached.load(load), decoders, cached.databases)
+    cached.keep()
+    return engine
+
+
+def _compiled(loaded: LoadedRules, decoders: Mapping[str, Decoder], databases: dict[str, bytes]) -> Engine:
     if loaded.errors:
         raise loaded.errors[0]
-    return Engine(loaded.rules, decoders, loaded.correlations)
+    return Engine(loaded.rules, decoders, loaded.correlations, alerts=loaded.alerts, databases=databases)

@@ -10,16 +10,21 @@ from vedette.pipeline.rulesets import compile_rules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from vedette.schema.event import Decoder
 
 
-def compile_watching(content: bytes, decoders: Mapping[str, Decoder]) -> tuple[Engine, Engine]:
+def compile_watching(
+    content: bytes, decoders: Mapping[str, Decoder], cache: Path | None = None
+) -> tuple[Engine, Engine]:
     """Compile what `encode_rules` made: the rules, and what the stream is matched with; see `detectors.watching`.
 
     Raises:
         RuleError: one of the rules can't be used (the first of them).
     """
-    engine = compile_rules(content, decoders)
+    engine = compile_rules(content, decoders, cache)
     rules = watched(engine.rules)
-    return engine, engine if rules == engine.rules else Engine(rules, decoders, engine.correlations)
+    return engine, engine if rules == engine.rules else Engine(
+        rules, decoders, engine.correlations, alerts=engine.alerts
+    )

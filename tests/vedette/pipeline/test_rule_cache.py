@@ -12,7 +12,7 @@ from detectors.rule import LoadedRules, RuleText
 from detectors.rule_cache import pack_parts
 from detectors.sigma import load_rules
 from vedette.pipeline import rule_cache
-from vedette.pipeline.rule_cache import BLOBS_MAX, RuleCache, load_cached
+from vedette.pipeline.rule_cache import BLOBS_MAX, CachedRules, RuleCache
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +40,13 @@ class Loader:
     def __call__(self, texts: Sequence[RuleText]) -> LoadedRules:
         self.calls += 1
         return load_rules(texts)
+
+
+def load_cached(texts: Sequence[RuleText], folder: Path, load: Loader, *, variant: str = "") -> LoadedRules:
+    cached = CachedRules(texts, folder, variant=variant)
+    loaded = cached.load(load)
+    cached.keep()
+    return loaded
 
 
 @pytest.fixture
@@ -130,10 +137,10 @@ def test_a_blob_whose_rules_are_none_is_reported_and_replaced(
 ) -> None:
     rules = load_cached(TEXTS, tmp_path, load)
     key = only_blob(tmp_path).name
-    RuleCache(tmp_path).write(key, {"rules": b"\x00", "scanner": b"kept"})
+    RuleCache(tmp_path).write(key, {"rules": b"\x00", "database scan": b"kept"})
     assert load_cached(TEXTS, tmp_path, load) == rules
     assert len(logged(caplog, REFUSED)) == 1
-    assert RuleCache(tmp_path).read(key) == {**(RuleCache(tmp_path).read(key) or {}), "scanner": b"kept"}
+    assert RuleCache(tmp_path).read(key) == {**(RuleCache(tmp_path).read(key) or {}), "database scan": b"kept"}
     assert load.calls == 2
 
 

@@ -1,16 +1,21 @@
 """Rule sets as they lie in the log: they carry how rules are run, and old ones stay readable."""
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Final
 
 import msgspec
 import pytest
 
 from collector.decoders import DECODERS
+from detectors import literal_scan
 from detectors.engine import Engine
 from detectors.falco.audit_event import Mode
 from detectors.falco.evaluation import FalcoOptions
 from detectors.falco.matching import RuleMatching
+from detectors.index import TEXT_RULES_MIN
 from detectors.rule import RuleText
+from vedette.pipeline import rulesets
 from vedette.pipeline.rulesets import compile_rules, encode_rules
 from vedette.schema.errors import RuleError
 from vedette.schema.event import Event
@@ -81,3 +86,22 @@ def test_a_set_of_an_earlier_version_is_read_as_it_was_written() -> None:
 def test_one_broken_file_refuses_the_set(texts: list[RuleText]) -> None:
     with pytest.raises(RuleError, match=r"^[ab]\.yaml:\d+:\d+: "):
         compile_rules(encode_rules(texts), DECODERS)
+
+
+def test_what_is_compiled_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rules and scans are read from the cache: neither is compiled a second time, and both find the same."""
+    rules = "\n---\n".join(
+        f"title: R{number}\nlogsource: {{product: falco}}\n"
+        f"detection: {{one: {{rule|contains: 'needle {number}!'}}, condition: one}}"
+        for number in range(TEXT_RULES_MIN)
+    )
+    content = encode_rules([RuleText("r.yml", rules, "mine")])
+    decoder, payload = DECODERS["falco"], b'{"rule": "a needle 7! in hay", "priority": "Notice", "output_fields": {}}'
+    event = Event(Record(1, 1, payload, Run("s", "falco", 1), 1), decoder, decoder.decode(payload, ""))
+    first = compile_rules(content, DECODERS, tmp_path / "cache" / "rules")
+    monkeypatch.setattr(rulesets, "load_rules", lambda *_, **__: pytest.fail("loaded again"))
+    there = {name: getattr(literal_scan.hyperscan, name) for name in ("loadb", "Scratch", "HS_MODE_BLOCK")}
+    monkeypatch.setattr(literal_scan, "hyperscan", SimpleNamespace(**there, HyperscanError=()))
+    again = compile_rules(content, DECODERS, tmp_path / "cache" / "rules")
+    assert [match.rule.title for match in again.match(event)] == ["R7"]
+    assert [match.rule for match in again.match(event)] == [match.rule for match in first.match(event)]

@@ -45,7 +45,7 @@ def match(info: RuleInfo, *, second: int = 0, seq: int = 0, pod: str = "cart-0",
     payload = orjson.dumps({"rule": info.title, "priority": "Notice", "output": "", "output_fields": fields})
     record = Record(seq or second + 1, second * SECOND, payload, Run(source, "falco", 1), 1)
     decoder = DECODERS["falco"]
-    return reported_match(info, Event(record, decoder, decoder.decode(payload, "")))
+    return reported_match(info, Event(record, decoder, decoder.decode(payload, "")), {})
 
 
 def add(rollup: RollUp, *matches: Match, labels: SourceLabels = LABELS) -> list[Emission]:

@@ -23,6 +23,7 @@ from vedette.schema.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from detectors.alert_table import AlertInfo
     from detectors.correlation.definition import Correlation
     from detectors.rule import Rule, RuleText
     from vedette.app.config import Rules
@@ -85,14 +86,17 @@ def _chosen(word: str, there: Engine) -> Engine | None:
         if correlation.info.rule_id in wanted:
             wanted |= {member.rule_id for member in correlation.members}
     rules = [rule for rule in there.rules if rule.info.rule_id in wanted]
-    return Engine(rules, DECODERS, [over for over in there.correlations if over.info.rule_id in wanted])
+    correlations = [over for over in there.correlations if over.info.rule_id in wanted]
+    return Engine(rules, DECODERS, correlations, alerts=there.alerts)
 
 
 def _joined(engines: Iterable[Engine]) -> Engine:
     """Join sets; of a rule that is in several, the first one stays."""
     rules: dict[str, Rule] = {}
     over: dict[str, Correlation] = {}
+    alerts: dict[str, AlertInfo] = {}
     for engine in engines:
+        alerts |= engine.alerts
         rules |= {rule.info.rule_id: rule for rule in engine.rules if rule.info.rule_id not in rules}
         over |= {each.info.rule_id: each for each in engine.correlations if each.info.rule_id not in over}
-    return Engine(list(rules.values()), DECODERS, list(over.values()))
+    return Engine(list(rules.values()), DECODERS, list(over.values()), alerts=alerts)

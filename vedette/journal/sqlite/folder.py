@@ -51,6 +51,11 @@ class DataFolder:
         return self.path / "store.db"
 
     @property
+    def rule_cache(self) -> Path:
+        """Where compiled rules are kept; made when there are some, and its loss costs time alone."""
+        return self.path / "cache" / "rules"
+
+    @property
     def control_socket(self) -> Path:
         """The running agent's control socket."""
         return self.path / "control.sock"
