@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from typing import Final
 
 from collector.decoders.falco import Falco
+from collector.decoders.hubble import Hubble
 from collector.decoders.kube_audit import KubeAudit
 from collector.decoders.vpc_flow import VpcFlow
 from vedette.schema.event import Decoder
 
 DECODERS: Final[Mapping[str, Decoder]] = {
     "falco": Falco(),
+    "hubble": Hubble(),
     "kube_audit": KubeAudit(),
     "vpc_flow": VpcFlow(),
 }

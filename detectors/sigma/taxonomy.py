@@ -2,7 +2,8 @@
 
 A rule that asks for anything else can't match, and its author should hear of it. Sources: k8s.io/apiserver
 pkg/apis/audit/v1/types.go and k8s.io/apimachinery pkg/apis/meta/v1/types.go (Status); falcosecurity/falco
-userspace/engine/formats.cpp; docs.aws.amazon.com/vpc/latest/userguide/flow-log-records.html.
+userspace/engine/formats.cpp; docs.aws.amazon.com/vpc/latest/userguide/flow-log-records.html and
+…/vpc/latest/tgw/tgw-flow-logs.html; cilium/cilium api/v1/flow/flow.proto.
 """
 
 from __future__ import annotations
@@ -70,14 +71,34 @@ _FALCO: Final = re.compile(
     r"|[a-z][a-z0-9_]*[.\[].+"  # a class of fields, Falco's or a plugin's, and the field
 )
 _VPC_INTEGERS: Final = _words(
-    "version srcport dstport protocol packets bytes start end tcp-flags traffic-path encryption-status"
+    "version srcport dstport protocol packets bytes start end tcp-flags traffic-path encryption-status",
+    "packets-lost-no-route packets-lost-blackhole packets-lost-mtu-exceeded packets-lost-ttl-expired",
 )
 _VPC_FIELDS: Final = _VPC_INTEGERS | _words(
     "account-id interface-id srcaddr dstaddr action log-status vpc-id subnet-id instance-id type pkt-srcaddr",
     "pkt-dstaddr region az-id sublocation-type sublocation-id pkt-src-aws-service pkt-dst-aws-service flow-direction",
     "ecs-cluster-arn ecs-cluster-name ecs-container-instance-arn ecs-container-instance-id ecs-container-id",
     "ecs-second-container-id ecs-service-name ecs-task-definition-arn ecs-task-arn ecs-task-id",
-    "reject-reason resource-id",
+    "reject-reason resource-id resource-type tgw-id tgw-attachment-id tgw-pair-attachment-id",
+    "tgw-src-vpc-account-id tgw-dst-vpc-account-id tgw-src-vpc-id tgw-dst-vpc-id tgw-src-subnet-id tgw-dst-subnet-id",
+    "tgw-src-eni tgw-dst-eni tgw-src-az-id tgw-dst-az-id",
+)
+_HUBBLE: Final = re.compile(
+    r"time|uuid|verdict|drop_reason|drop_reason_desc|auth_type|Type|node_name|node_labels|source_names|destination_names"
+    r"|reply|is_reply|traffic_direction|policy_match_type|trace_observation_point|trace_reason|debug_capture_point"
+    r"|proxy_port|sock_xlate_point|socket_cookie|cgroup_id|policy_log|Summary|connection"
+    r"|ethernet(?:\.(?:source|destination))?"
+    r"|IP(?:\.(?:source|source_xlated|destination|ipVersion|encrypted))?"
+    r"|l4(?:\.(?:TCP|UDP|SCTP)(?:\.(?:source_port|destination_port|flags(?:\.[A-Z]+)?))?"
+    r"|\.(?:ICMPv4|ICMPv6|VRRP|IGMP)(?:\.[a-z_]+)?)?"
+    r"|(?:source|destination)(?:\.(?:ID|identity|cluster_name|namespace|labels|pod_name|workloads(?:\.(?:name|kind))?))?"
+    r"|(?:source|destination)_service(?:\.(?:name|namespace))?"
+    r"|l7(?:\.(?:type|latency_ns|(?:dns|http|kafka)(?:\..+)?))?"
+    r"|event_type(?:\.(?:type|sub_type))?"
+    r"|(?:interface|trace_context|tunnel|emitter|aggregate|file|extensions|(?:egress|ingress)_(?:allowed|denied)_by)(?:\..+)?"
+)
+_PORTS: Final = tuple(
+    f"l4.{protocol}.{end}_port" for protocol in ("TCP", "UDP", "SCTP") for end in ("source", "destination")
 )
 
 TAXONOMIES: Final = (
@@ -115,6 +136,21 @@ TAXONOMIES: Final = (
             "action": _words("ACCEPT REJECT"),
             "type": _words("IPv4 IPv6 EFA"),
             "flow-direction": _words("ingress egress"),
+        },
+    ),
+    Taxonomy(
+        "Hubble flows",
+        (LogSource("cilium", "hubble", "flow"),),
+        "time",
+        _HUBBLE,
+        {
+            **dict.fromkeys(
+                (*_PORTS, "source.identity", "destination.identity", "event_type.type", "event_type.sub_type"), INTEGER
+            ),
+            "verdict": _words("FORWARDED DROPPED ERROR AUDIT REDIRECTED TRACED TRANSLATED"),
+            "Type": _words("L3_L4 L7 SOCK"),
+            "traffic_direction": _words("INGRESS EGRESS"),
+            "l7.type": _words("REQUEST RESPONSE SAMPLE"),
         },
     ),
 )

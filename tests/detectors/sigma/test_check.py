@@ -117,7 +117,7 @@ def test_a_field_is_asked_by_the_name_that_events_have() -> None:
 def test_taxonomies_are_those_of_the_decoders() -> None:
     """Every log source has one, and it knows every field that a decoder can tell of."""
     assert {source for taxonomy in TAXONOMIES for source in taxonomy.logsources} == set(PROVIDED)
-    audit, _, flow = TAXONOMIES
+    audit, _, flow, _ = TAXONOMIES
     assert all(map(flow.carries, FIELDS))
     assert all(audit.carries(field) for field in DECODERS["kube_audit"].head_fields or ())
 
