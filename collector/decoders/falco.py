@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+from collector.decoders._common.agent_line import decode_or_line
 from collector.decoders._common.falco_facts import facts_of
 from collector.decoders._common.json_decode import content_id, excerpt, loads_object
 from collector.decoders._common.json_split import split_json
@@ -78,18 +79,12 @@ class Falco:
         return split_json(body, context, record)
 
     def decode(self, payload: bytes, context: str) -> Document:
-        """Decode one alert.
+        """Decode one alert, or one that an agent wrapped as a line.
 
         Raises:
             DecodeError: not JSON (Falco's text output, say), or without a rule.
         """
-        if payload[:1] != b"{" and payload.lstrip()[:1] != b"{":
-            raise DecodeError("not a JSON object", f'in falco.yaml set "json_output: true"; got {excerpt(payload)}')
-        alert = loads_object(payload)
-        rule = alert.get("rule")
-        if not rule or not isinstance(rule, str):
-            raise DecodeError("no Falco rule", "an alert names its rule as a string")
-        return table(alert.get("output_fields")) | alert
+        return decode_or_line(payload, _alert)
 
     def decode_all(self, payload: bytes, context: str) -> Document:
         """The same as `decode`.
@@ -148,6 +143,21 @@ class Falco:
         except TypeError:  # something that can't be hashed
             return _describe(rule, priority, tags)
         return _remember(key, _describe(rule, priority, tags)) if known is None else known
+
+
+def _alert(payload: bytes) -> Document:
+    """Read one alert.
+
+    Raises:
+        DecodeError: it is none.
+    """
+    if payload[:1] != b"{" and payload.lstrip()[:1] != b"{":
+        raise DecodeError("not a JSON object", f'in falco.yaml set "json_output: true"; got {excerpt(payload)}')
+    alert = loads_object(payload)
+    rule = alert.get("rule")
+    if not rule or not isinstance(rule, str):
+        raise DecodeError("no Falco rule", "an alert names its rule as a string")
+    return table(alert.get("output_fields")) | alert
 
 
 def _is_internal(head: Document) -> bool:

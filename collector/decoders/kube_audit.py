@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, Literal, TypedDict, TypeVar, cast
 
 import msgspec
 
+from collector.decoders._common.agent_line import AGENT_KEYS, decode_or_line
 from collector.decoders._common.json_blank import blank_members
 from collector.decoders._common.json_decode import TOO_DEEP, content_id, is_shallow, loads_object, skips_safely
 from collector.decoders._common.json_split import REFUSALS, Envelope, split_json
@@ -65,8 +66,8 @@ class _EventList(msgspec.Struct):
 _HEAD_FIELDS: Final = frozenset(_Head.__annotations__)
 _TELLING: Final = frozenset({"auditID", "stage", "verb", "requestURI", "user"})
 """Fields of which at least one makes an object without `kind` and `apiVersion` (an item of a list) an audit event."""
-_NOT_CONTENT: Final = frozenset({"kind", "apiVersion", "date"})
-"""The envelope's word, which log and webhook differ in, and Fluent Bit's time of reading."""
+_NOT_CONTENT: Final = AGENT_KEYS | {"kind", "apiVersion", "time"}
+"""The envelope's word, which log and webhook differ in, and what an agent adds; `time` is the container runtime's."""
 
 _decode_list: Final = msgspec.json.Decoder(_EventList).decode
 
@@ -176,6 +177,20 @@ def _reader(decode: Callable[[bytes], T]) -> Callable[[bytes], T | None]:
 _typed_head: Final = _reader(msgspec.json.Decoder(_Head).decode)
 
 
+def _head_of(payload: bytes) -> Document:
+    head = cast("Document | None", _typed_head(payload))
+    if head is None:  # an unusual type somewhere, or nothing good at all: the full decoder knows
+        head = {key: value for key, value in _whole_or_bodiless(payload).items() if key in _HEAD_FIELDS}
+    _require_event(head)
+    return head
+
+
+def _event_of(payload: bytes) -> Document:
+    doc = loads_object(payload)
+    _require_event(doc)
+    return doc
+
+
 class KubeAudit:
     """The `kube_audit` format."""
 
@@ -193,18 +208,14 @@ class KubeAudit:
         return split_json(body, context, record, _ENVELOPE)
 
     def decode(self, payload: bytes, context: str) -> Document:
-        """Decode all but the two bodies.
+        """Decode all but the two bodies, of an event or of one that an agent wrapped as a line.
 
         The bodies are skipped, so a number in them that no double can hold is only found by `decode_all`.
 
         Raises:
             DecodeError: not an audit event.
         """
-        head = cast("Document | None", _typed_head(payload))
-        if head is None:  # an unusual type somewhere, or nothing good at all: the full decoder knows
-            head = {key: value for key, value in _whole_or_bodiless(payload).items() if key in _HEAD_FIELDS}
-        _require_event(head)
-        return head
+        return decode_or_line(payload, _head_of)
 
     def decode_all(self, payload: bytes, context: str) -> Document:
         """Decode the whole event, with the fields that we do not know.
@@ -212,9 +223,7 @@ class KubeAudit:
         Raises:
             DecodeError: not an audit event.
         """
-        doc = loads_object(payload)
-        _require_event(doc)
-        return doc
+        return decode_or_line(payload, _event_of)
 
     def outline(self, fields: Collection[str]) -> Outline:
         """Outline of the fields that many events share (see `_OUTLINED`), and of the URI apart."""
