@@ -1,10 +1,12 @@
-"""AWS VPC flow log records, versions 2 to 10: lines of text (S3, CloudWatch) or JSON objects from an agent.
+"""AWS flow log records, versions 2 to 10: lines of text (S3, CloudWatch) or JSON (agents, Firehose, subscriptions).
 
-Source: docs.aws.amazon.com/vpc/latest/userguide/flow-log-records.html. The order of a line's fields is nowhere in the
-line: files in S3 begin with a header, elsewhere it must be configured. So it is this format's `context`: field names
-separated by spaces, "" for the default (version 2) order. Traps: `-` means not applicable; a record counts a window of
-up to ten minutes and comes minutes later; both directions of a connection are records of their own; behind a NAT
-gateway or an EKS node only the `pkt-` addresses are the real ends; SKIPDATA means that AWS lost records.
+Source: docs.aws.amazon.com/vpc/latest/userguide/flow-log-records.html, for transit gateways (version 6)
+…/vpc/latest/tgw/tgw-flow-logs.html. The order of a line's fields is nowhere in the line: files in S3 begin with a
+header, elsewhere it must be configured. So it is this format's `context`: field names separated by spaces, "" for the
+default orders (version 2, or 6 where the line says that it is a transit gateway's). Traps: `-` means not applicable; a
+record counts a window of up to ten minutes and comes minutes later; both directions of a connection are records of
+their own; behind a NAT gateway or an EKS node only the `pkt-` addresses are the real ends; SKIPDATA means that AWS lost
+records.
 """
 # ruff: noqa: ARG002 - the seam's signatures serve other formats too
 
@@ -14,6 +16,7 @@ import re
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
+from collector.decoders._common.cloudwatch import CLOUDWATCH
 from collector.decoders._common.json_decode import content_id, excerpt, loads_object
 from collector.decoders._common.json_split import split_json
 from collector.decoders._common.lines import BOM, SPACE, numbered_lines
@@ -29,11 +32,20 @@ DEFAULT_FIELDS: Final = (
     "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status"
 )
 """The default format: the fields of version 2."""
+GATEWAY_FIELDS: Final = (
+    "version resource-type account-id tgw-id tgw-attachment-id tgw-src-vpc-account-id tgw-dst-vpc-account-id "
+    "tgw-src-vpc-id tgw-dst-vpc-id tgw-src-subnet-id tgw-dst-subnet-id tgw-src-eni tgw-dst-eni tgw-src-az-id "
+    "tgw-dst-az-id tgw-pair-attachment-id srcaddr dstaddr srcport dstport protocol packets bytes start end log-status "
+    "type packets-lost-no-route packets-lost-blackhole packets-lost-mtu-exceeded packets-lost-ttl-expired tcp-flags "
+    "region flow-direction pkt-src-aws-service pkt-dst-aws-service"
+)
+"""A transit gateway's default format: all its fields, those of version 6 among them. It has no `action`."""
 FIELDS: Final = frozenset(
     (
         f"{DEFAULT_FIELDS} vpc-id subnet-id instance-id tcp-flags type pkt-srcaddr pkt-dstaddr "  # version 3
         "region az-id sublocation-type sublocation-id "  # 4
         "pkt-src-aws-service pkt-dst-aws-service flow-direction traffic-path "  # 5
+        f"{GATEWAY_FIELDS} "  # 6
         "ecs-cluster-arn ecs-cluster-name ecs-container-instance-arn ecs-container-instance-id ecs-container-id "  # 7
         "ecs-second-container-id ecs-service-name ecs-task-definition-arn ecs-task-arn ecs-task-id "
         "reject-reason resource-id encryption-status"  # 8, 9, 10
@@ -52,10 +64,18 @@ _INTEGERS: Final = frozenset(
         "end",
         "tcp-flags",
         "traffic-path",
+        "packets-lost-no-route",
+        "packets-lost-blackhole",
+        "packets-lost-mtu-exceeded",
+        "packets-lost-ttl-expired",
         "encryption-status",
     }
 )
-_TELLING: Final = frozenset({"srcaddr", "pkt-srcaddr", "dstaddr", "pkt-dstaddr", "log-status", "interface-id"})
+_GATEWAY: Final = "TransitGateway"
+"""What the second column of a transit gateway's default format begins with."""
+_TELLING: Final = frozenset(
+    {"srcaddr", "pkt-srcaddr", "dstaddr", "pkt-dstaddr", "log-status", "interface-id", "tgw-id"}
+)
 _LINE_KEYS: Final = ("message", "log")
 """Where agents put a line of text."""
 _FIELD_NAME: Final = re.compile(r"[a-z][a-z0-9-]*", re.ASCII)
@@ -99,11 +119,11 @@ class VpcFlow:
         """Cut lines or JSON into records.
 
         A header line, wherever it stands, is no record, and sets the context of what follows it; where nothing
-        follows, the last piece is empty and carries the context on.
+        follows, the last piece is empty and carries the context on. CloudWatch's envelopes are opened.
         """
         content = body.removeprefix(BOM)
         if content.lstrip(SPACE)[:1] in (b"{", b"["):
-            return split_json(content, context, record)
+            return split_json(content, context, record, CLOUDWATCH)
         return _split_lines(content, context, record)
 
     def decode(self, payload: bytes, context: str) -> Document:
@@ -218,8 +238,12 @@ def _columns(line: str) -> list[str]:
 
 @lru_cache(maxsize=64)
 def _plan(context: str) -> _Plan:
-    names = _names(context or DEFAULT_FIELDS)
+    names = _names(context)
     return _Plan(names, tuple(name for name in names if name in _INTEGERS))
+
+
+def _default_fields(columns: list[str]) -> str:
+    return GATEWAY_FIELDS if columns[1:2] and columns[1].startswith(_GATEWAY) else DEFAULT_FIELDS
 
 
 def _from_line(payload: bytes, context: str) -> Document:
@@ -229,8 +253,8 @@ def _from_line(payload: bytes, context: str) -> Document:
         line = payload.decode("ascii")
     except UnicodeDecodeError:
         raise DecodeError("not ASCII", f"a flow log record has no such characters: {excerpt(payload)}") from None
-    names, integers = _plan(context)
     columns = _columns(line)
+    names, integers = _plan(context or _default_fields(columns))
     if len(columns) != len(names):
         raise DecodeError(
             "wrong number of columns",

@@ -27,12 +27,12 @@ class Envelope(NamedTuple):
     """An object that a format wraps its records in (Kubernetes' `EventList`).
 
     `mark`: bytes that stand in every envelope. `items`: the records in one, None if the text is no whole envelope.
-    `opening`: where they begin in a broken one.
+    `opening`: where they begin in a broken one, None if a broken one is not opened.
     """
 
     mark: bytes
     items: Callable[[bytes], list[bytes] | None]
-    opening: Opening
+    opening: Opening | None = None
 
 
 def split_json(body: bytes, context: str, record: int, envelope: Envelope | None = None) -> list[Piece]:

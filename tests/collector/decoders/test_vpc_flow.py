@@ -2,12 +2,13 @@
 
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.decoders import DECODERS
-from collector.decoders.vpc_flow import DEFAULT_FIELDS, FIELDS
+from collector.decoders.vpc_flow import DEFAULT_FIELDS, FIELDS, GATEWAY_FIELDS
 from vedette.schema.errors import DecodeError
 from vedette.schema.event import Facts, LogSource, Loss, Nature
 from vedette.schema.limits import ITEM_BYTES_MAX
@@ -33,6 +34,32 @@ DOC: dict[str, Any] = {
     "log-status": "OK",
 }
 NODATA = b"2 123456789010 eni-1235b8ca - - - - - - - 1431280876 1431280934 - NODATA"
+ECS = (
+    "version srcaddr action ecs-cluster-arn ecs-cluster-name ecs-container-instance-arn ecs-container-instance-id "
+    "ecs-container-id ecs-second-container-id ecs-service-name ecs-task-definition-arn ecs-task-arn ecs-task-id"
+)
+GATEWAY = (
+    b"6 TransitGateway 1 tgw-1 tgw-attach-1 1 2 vpc-1 vpc-2 subnet-1 subnet-2 eni-1 eni-2 use1-az1 use1-az2 "
+    b"tgw-attach-2 10.0.0.1 10.1.0.1 22 40000 6 3 240 5 6 OK IPv4 0 7 0 0 2 us-east-1 ingress S3 -"
+)
+GATEWAY_DOC: dict[str, Any] = {
+    **dict(zip(GATEWAY_FIELDS.split(), GATEWAY.decode().split(), strict=True)),
+    "version": 6,
+    "srcport": 22,
+    "dstport": 40000,
+    "protocol": 6,
+    "packets": 3,
+    "bytes": 240,
+    "start": 5,
+    "end": 6,
+    "packets-lost-no-route": 0,
+    "packets-lost-blackhole": 7,
+    "packets-lost-mtu-exceeded": 0,
+    "packets-lost-ttl-expired": 0,
+    "tcp-flags": 2,
+}
+del GATEWAY_DOC["pkt-dst-aws-service"]
+GATEWAY_NODATA = b"6 TransitGateway 1 tgw-1 " + b"- " * 19 + b"5 6 NODATA" + b" -" * 10
 V3 = "version vpc-id srcaddr dstaddr pkt-srcaddr pkt-dstaddr tcp-flags start end log-status"
 
 
@@ -48,7 +75,8 @@ def test_the_default_line() -> None:
 
 
 def test_every_field_of_ten_versions_is_known() -> None:
-    assert len(FIELDS) == 42
+    assert len(FIELDS) == 42 + 18, "18 are those of transit gateways alone"
+    assert FIELDS.issuperset(GATEWAY_FIELDS.split())
 
 
 @pytest.mark.parametrize(
@@ -101,6 +129,25 @@ def test_every_field_of_ten_versions_is_known() -> None:
         ),
         pytest.param(b'[{"message":"x"}]', V3, [Piece([b'{"message":"x"}'], V3, 1)], id="JSON array"),
         pytest.param(b"", "", [], id="nothing"),
+        pytest.param(
+            b'{"messageType":"DATA_MESSAGE","logEvents":[{"message":"x"},{"message":"y"}]}',
+            V3,
+            [Piece([b'{"message":"x"}', b'{"message":"y"}'], V3, 1)],
+            id="CloudWatch's envelope",
+        ),
+        pytest.param(
+            b'[{"messageType":"DATA_MESSAGE","logEvents":[]},{"messageType":"CONTROL_MESSAGE","logEvents":[{}]}]',
+            "",
+            [Piece([], "", 1)],
+            id="envelopes without a record",
+        ),
+        pytest.param(
+            b'{"message":"x","logEvents":7}', "", [Piece([b'{"message":"x","logEvents":7}'], "", 1)], id="no envelope"
+        ),
+        pytest.param(
+            b'{"logEvents":[{"message":"x"}', "", [Piece([b'{"logEvents":[{"message":"x"}'], "", 1)], id="cut off"
+        ),
+        pytest.param(GATEWAY_FIELDS.encode() + b"\n6 T", "", [Piece([b"6 T"], GATEWAY_FIELDS, 2)], id="version 6"),
     ],
 )
 def test_split(body: bytes, context: str, expected: list[Piece]) -> None:
@@ -116,6 +163,7 @@ def test_numbers_go_on_from_the_first_record() -> None:
     [
         pytest.param(LINE + b" 1", "", "wrong number of columns", id="a column too many"),
         pytest.param(LINE[:-3], "", "wrong number of columns", id="cut off"),
+        pytest.param(GATEWAY[:-2], "", "wrong number of columns", id="a gateway's, cut off"),
         pytest.param(LINE, V3, "wrong number of columns", id="another format"),
         pytest.param(LINE.replace(b" 22 ", b" ssh "), "", "not a number", id="no port"),
         pytest.param(LINE.replace(b" 22 ", b" 2_2 "), "", "not a number", id="underscore"),
@@ -160,6 +208,48 @@ def test_refusals(payload: bytes, context: str, reason: str) -> None:
         pytest.param(b'"2","10.0.0.1"', "version srcaddr", {"version": 2, "srcaddr": "10.0.0.1"}, id="quoted CSV"),
         pytest.param(b"2, 10.0.0.1", "version,srcaddr", {"version": 2, "srcaddr": "10.0.0.1"}, id="commas configured"),
         pytest.param(b"2 x", "${version} ${new_field}", {"version": 2, "new-field": "x"}, id="a format configured"),
+        pytest.param(GATEWAY, "", GATEWAY_DOC, id="version 6: a transit gateway's default order"),
+        pytest.param(
+            b"TransitGateway tgw-1 - 4 -",
+            "resource-type tgw-id tgw-src-eni packets-lost-no-route packets-lost-blackhole",
+            {"resource-type": "TransitGateway", "tgw-id": "tgw-1", "packets-lost-no-route": 4},
+            id="version 6: an order of its own",
+        ),
+        pytest.param(
+            b"7 10.0.0.1 ACCEPT arn:c c - - 0123 - web arn:d arn:t t",
+            ECS,
+            {
+                "version": 7,
+                "srcaddr": "10.0.0.1",
+                "action": "ACCEPT",
+                "ecs-cluster-arn": "arn:c",
+                "ecs-cluster-name": "c",
+                "ecs-container-id": "0123",
+                "ecs-service-name": "web",
+                "ecs-task-definition-arn": "arn:d",
+                "ecs-task-arn": "arn:t",
+                "ecs-task-id": "t",
+            },
+            id="version 7: ECS",
+        ),
+        pytest.param(
+            b"8 REJECT BPA",
+            "version action reject-reason",
+            {"version": 8, "action": "REJECT", "reject-reason": "BPA"},
+            id="version 8",
+        ),
+        pytest.param(
+            b"9 nat-1 2",
+            "version resource-id traffic-path",
+            {"version": 9, "resource-id": "nat-1", "traffic-path": 2},
+            id="version 9",
+        ),
+        pytest.param(
+            b'{"resource_type":"TransitGateway","tgw_id":"tgw-1","packets_lost_no_route":"4"}',
+            "",
+            {"resource-type": "TransitGateway", "tgw-id": "tgw-1", "packets-lost-no-route": 4},
+            id="version 6 as an object",
+        ),
         pytest.param(b"0 -", "encryption-status resource-id", {"encryption-status": 0}, id="version 10"),
     ],
 )
@@ -192,9 +282,36 @@ def test_no_data_and_lost_data() -> None:
     assert VPC.losses(skipped) == (Loss("vpc_skipdata", 1),)
 
 
+def test_a_gateway_without_data_and_with_lost_data() -> None:
+    nodata = VPC.decode(GATEWAY_NODATA, "")
+    assert nodata.keys() == {"version", "resource-type", "account-id", "tgw-id", "start", "end", "log-status"}
+    assert VPC.nature(nodata) is Nature.EMPTY
+    skipped = VPC.decode(GATEWAY_NODATA.replace(b"NODATA", b"SKIPDATA"), "")
+    assert VPC.losses(skipped) == (Loss("vpc_skipdata", 1),)
+
+
+def test_an_envelope_gives_the_records_of_its_lines() -> None:
+    body = orjson.dumps({"messageType": "DATA_MESSAGE", "logEvents": [{"id": "1", "message": LINE.decode()}]})
+    [piece] = VPC.split(body)
+    assert [VPC.decode(item, piece.context) for item in piece.items] == [DOC]
+    assert VPC.uid(piece.items[0], DOC) == VPC.uid(LINE, DOC)
+
+
 @pytest.mark.parametrize(
     ("doc", "expected"),
     [
+        pytest.param(
+            GATEWAY_DOC,
+            Facts(
+                sources=("10.0.0.1",),
+                source_port=22,
+                destinations=("10.1.0.1",),
+                destination_port=40000,
+                protocol="tcp",
+                bytes_count=240,
+            ),
+            id="a transit gateway: nobody says whether it let it through",
+        ),
         pytest.param(
             DOC,
             Facts(
@@ -245,6 +362,10 @@ def test_decode_undoes_join(names: list[str], data: st.DataObject, comma: bool) 
         "end",
         "tcp-flags",
         "traffic-path",
+        "packets-lost-no-route",
+        "packets-lost-blackhole",
+        "packets-lost-mtu-exceeded",
+        "packets-lost-ttl-expired",
     }
     integer = st.integers(0, 10**18 - 1)
     docs: list[dict[str, Any]] = [
