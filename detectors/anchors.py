@@ -72,7 +72,7 @@ def _selective(need: Predicate) -> bool:
 
 def telling(field: str) -> bool:
     """Say whether a field tells events apart."""
-    return field.rpartition(".")[2] not in _COMMON
+    return field.replace("/", ".").rpartition(".")[2] not in _COMMON
 
 
 def _has_telling_need(predicate: Predicate) -> bool:

@@ -30,7 +30,7 @@ _RARE: Final = frozenset("!\"#$%&'()*+;<>?@[]^`{|}~\t\n\r")
 class Literal(NamedTuple):
     """A folded text, never empty; `at_start` and `at_end` bind it to the ends of a value of the field.
 
-    `field` None: anywhere in any value.
+    `field` None: anywhere in any value, be it one that a rule names or, for a keyword, any other.
     """
 
     field: str | None
@@ -103,7 +103,7 @@ def _weight(char: str) -> int:
 def _literals(atom: Atom) -> frozenset[Literal]:
     """Return the literals of which a value that passes has one; none if that can't be said."""
     string = text(atom.value)
-    if atom.field is None or not string or "\0" in string:  # the scanner takes no zero bytes
+    if not string or "\0" in string:  # the scanner takes no zero bytes
         return frozenset()
     if atom.op is Op.REGEX:
         return frozenset(Literal(None, found) for found in required_texts(string) or ())
@@ -121,11 +121,13 @@ _ENDS: Final = {
 }
 
 
-def _literal(field: str, string: str, at_start: bool, at_end: bool) -> Literal:
-    return Literal(field if at_start or at_end else None, string, at_start, at_end)
+def _literal(field: str | None, string: str, at_start: bool, at_end: bool) -> Literal:
+    if field is None or not (at_start or at_end):
+        return Literal(None, string)
+    return Literal(field, string, at_start, at_end)
 
 
-def _of_glob(field: str, glob: str) -> Iterator[Literal]:
+def _of_glob(field: str | None, glob: str) -> Iterator[Literal]:
     parts = parse_glob(glob)
     for position, part in enumerate(parts):
         if isinstance(part, str):

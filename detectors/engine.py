@@ -166,6 +166,8 @@ def _screen(index: Index, decoder: Decoder) -> Screen | None:
     if not isinstance(decoder, Outliner):
         return None
     outline = decoder.outline(index.fields)
+    if outline.apart is not None and not index.relies_on(outline.apart.fields, outline.fields):
+        outline = decoder.outline(index.fields - outline.apart.fields)
     possible = index.within(outline.fields, outline.apart.fields if outline.apart else ())
     return None if possible is None else screen(outline, *possible)
 

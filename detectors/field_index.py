@@ -47,6 +47,7 @@ class FieldIndex:
         self.unanchored: Final = frozenset(rule for rule, found in zip(self.owners, anchors, strict=True) if not found)
         self._all: Final = (1 << len(needs)) - 1
 
+        self._anchors: Final = anchors
         first = _choose([found for found in anchors if found])
         ranked = [*first, *sorted({field for found in needs for field in found}.difference(first))]
         self.fields: Final = tuple(ranked)
@@ -67,6 +68,11 @@ class FieldIndex:
         self._first: Final = steps(field for field in first if field not in joint)
         self._then: Final = steps(field for field in ranked if field not in joint and field not in first)
         self._last: Final = _compiled({part: bits for part, bits in parts.items() if part not in together})
+
+    def relies_on(self, wanted: Iterable[str], known: Iterable[str]) -> bool:
+        """Say whether some branch needs something of the wanted fields, and of no known one that tells events apart."""
+        wanted, known = frozenset(wanted), frozenset(filter(telling, known))
+        return any(known.isdisjoint(found) and not wanted.isdisjoint(found) for found in self._anchors)
 
     def within(self, *known: Iterable[str]) -> tuple[Lookup, ...] | None:
         """Return what each of some sets of fields leaves possible; None if some branch needs nothing of any."""

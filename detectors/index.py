@@ -69,6 +69,10 @@ class Index:
         """Return what each of some sets of fields leaves possible; None if some rule needs nothing of any."""
         return self._every_field.within(*known)
 
+    def relies_on(self, wanted: Iterable[str], known: Iterable[str]) -> bool:
+        """Say whether some rule needs something of the wanted fields, and of no known one that tells events apart."""
+        return self._every_field.relies_on(wanted, known)
+
     @cached_property
     def _every_field(self) -> FieldIndex:
         """What all rules need of fields."""

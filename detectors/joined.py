@@ -17,8 +17,11 @@ from detectors.values import kind_of, text
 
 _DIGITS: Final = tuple(map(chr, (*range(1, 9), *range(14, 32))))
 """Characters that marks are numbered with: folding leaves them alone, and they keep the text ASCII."""
+_PLAIN: Final = frozenset((str, int, bool, type(None)))
+"""Kinds of values that `str` writes as `text` does, but for case, or that are nothing to a keyword."""
 _BEGIN: Final = "\x0b"
 _END: Final = "\x0c"
+_ANY: Final = f"%s{_BEGIN}"
 
 Read = Callable[[dict[str, Any]], list[Any]]
 """From a document to what stands under each of some names: a value, "" for none, a list for several."""
@@ -27,8 +30,12 @@ Read = Callable[[dict[str, Any]], list[Any]]
 class Joined:
     """Reads fields of documents, and writes literals as they stand in the joined values."""
 
-    def __init__(self, fields: Sequence[str], *, nested: bool) -> None:
-        """`nested` promises that no key of a document has a dot and begins with the key of an object in it."""
+    def __init__(self, fields: Sequence[str], *, nested: bool, leaves: bool = False) -> None:
+        """`nested` promises that no key of a document has a dot and begins with the key of an object in it.
+
+        `leaves`: whether to join all other values, too, for keywords.
+        """
+        self._leaves = leaves
         self.positions: Final = {field: at for at, field in enumerate(fields)}
         marks = [_mark(at) for at in range(len(fields))]
         self._begins = [mark + _BEGIN for mark in marks]
@@ -62,10 +69,12 @@ class Joined:
             self._odd += [at for at, value in enumerate(found) if kind_of(value) is not str]
             return self.values(doc)
 
-    def text(self, folded: list[str]) -> bytes:
-        """Join values to the text that is scanned."""
+    def text(self, folded: list[str], doc: dict[str, Any]) -> bytes:
+        """Join values that were read of a document to the text that is scanned."""
         parts = self._template[:]
         parts[1::2] = folded
+        if self._leaves:
+            parts.append(_leaves_of(doc).casefold())
         return _encoded("".join(parts))
 
     def literal(self, literal: Literal) -> bytes:
@@ -75,6 +84,16 @@ class Joined:
         at = self.positions[literal.field]
         begin, end = self._begins[at] * literal.at_start, self._ends[at] * literal.at_end
         return _encoded(begin + literal.text + end)
+
+
+def _leaves_of(doc: dict[str, Any]) -> str:
+    """Join every value of a document, with marks between them."""
+    if _PLAIN.issuperset(map(kind_of, doc.values())):
+        try:
+            return (_ANY * len(doc)) % tuple(doc.values())
+        except ValueError:  # an integer of so many digits that Python writes none
+            pass
+    return _BEGIN.join(filter(None, map(text, getter(None)(doc))))
 
 
 def _encoded(string: str) -> bytes:
@@ -95,12 +114,13 @@ def _flat_reader(fields: Sequence[str]) -> Read:
     getters = tuple(map(getter, fields))
     blank = repeat("")
 
-    def read(doc: Any) -> list[Any]:
-        if doc.keys().isdisjoint(shorter):
-            return [*map(doc.get, names, blank)]
-        return [_one(get(doc)) for get in getters]
+    def read_plain(doc: Any) -> list[Any]:
+        return [*map(doc.get, names, blank)]
 
-    return read
+    def read(doc: Any) -> list[Any]:
+        return read_plain(doc) if doc.keys().isdisjoint(shorter) else [_one(get(doc)) for get in getters]
+
+    return read if shorter else read_plain
 
 
 def _one(values: tuple[Any, ...]) -> Any:

@@ -59,7 +59,8 @@ class TextIndex:
     ) -> None:
         """Compile the scan and the quick checks; a rule in earnest is compiled when it is first needed."""
         asked = [atom.field for handle in found_by for atom in atoms(handle.branch) if _is_read(atom.op)]
-        self._joined = Joined(sorted({field for field in asked if field is not None}), nested=nested)
+        named = sorted({field for field in asked if field is not None})
+        self._joined = Joined(named, nested=nested, leaves=None in asked)
         self._quick: Final[list[QuickCheck | None]] = [
             quick_check(handle.branch, self._joined.positions) for handle in found_by
         ]
@@ -77,7 +78,7 @@ class TextIndex:
     def holding(self, doc: dict[str, Any]) -> int:
         """Return the rules that hold, as bits."""
         values, plain = self._joined.values(doc)
-        found = self._find(self._joined.text(values))
+        found = self._find(self._joined.text(values, doc))
         met = reduce(_UNION, map(self._bits.__getitem__, found), self._unbound)
         candidates = met & met >> self._count & self._every
         holding = 0

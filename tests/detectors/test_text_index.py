@@ -27,7 +27,7 @@ from tests.detectors.test_index import FLAT, NESTED, found, holding
 LETTERS = "aAbB.-x\\\u017fKé\x01\x0b\x0c"
 WORDS = st.text(LETTERS, min_size=1, max_size=5)
 TEXT_ATOMS = st.builds(
-    Atom, FIELDS, st.sampled_from([Op.EQUALS, Op.PREFIX, Op.SUFFIX, Op.CONTAINS]), WORDS, st.booleans()
+    Atom, st.none() | FIELDS, st.sampled_from([Op.EQUALS, Op.PREFIX, Op.SUFFIX, Op.CONTAINS]), WORDS, st.booleans()
 )
 TEXT_RULES: st.SearchStrategy[Predicate] = st.recursive(
     TEXT_ATOMS,
@@ -103,8 +103,8 @@ def test_both_ways_find_the_same_in_objects(rules: list[Predicate], docs: list[d
 @given(PREDICATES | TEXT_RULES, DOCUMENTS | FLAT | TEXT_DOCUMENTS)
 def test_what_holds_has_a_literal_of_each_cover(predicate: Predicate, doc: dict[str, Any]) -> None:
     asked = [field for field in fields(predicate) if field is not None]
-    joined = Joined(asked, nested=False)
-    text = joined.text(joined.values(doc)[0])
+    joined = Joined(asked, nested=False, leaves=None in fields(predicate))
+    text = joined.text(joined.values(doc)[0], doc)
     if interpreted(predicate, doc):
         for one in covers(predicate):
             assert any(joined.literal(literal) in text for literal in one.literals)
