@@ -73,8 +73,15 @@ class Watermarks:
 
     def newest(self) -> int:
         """Return the time of the newest event of all, ns."""
-        clocks = [clock for key in self.state if (clock := self.state.get(key)) is not None and key != _NOW]
-        return max((reading.event_ns for clock in clocks for reading in clock.sources.values()), default=0)
+        return max((reading.event_ns for clock in self._clocks() for reading in clock.sources.values()), default=0)
+
+    def lags_ns(self) -> dict[str, int]:
+        """Return how far the event time of each source was behind when its last match arrived, ns."""
+        lags: dict[str, int] = {}
+        for clock in self._clocks():
+            for source, seen in clock.sources.items():
+                lags[source] = max(lags.get(source, 0), seen.arrival_ns - seen.event_ns)
+        return lags
 
     def forget(self, kept: Iterable[str]) -> None:
         """Forget all but the correlations that are still there."""
@@ -99,6 +106,9 @@ class Watermarks:
             for reading in self._touched(key).sources.values():
                 reading.arrival_ns += pause_ns
         return pause_ns
+
+    def _clocks(self) -> list[Clock]:
+        return [clock for key in self.state if (clock := self.state.get(key)) is not None and key != _NOW]
 
     def _touched(self, key: str) -> Clock:
         clock = self.state.get(key)

@@ -334,8 +334,17 @@ class Agent:
 
     def _live(self) -> Live:
         rules = self._detector.engine.infos
-        open_alerts = len(self._detector.rollup.state)
-        return Live(self._version, self._config.sources, rules, open_alerts, self._intake.failure is None)
+        return Live(
+            self._version,
+            self._config.sources,
+            rules,
+            rule_set=self._detector.control.in_force,
+            open_alerts=len(self._detector.rollup.state),
+            watermark_lags_ns=self._detector.correlator.watermarks.lags_ns(),
+            intake_works=self._intake.failure is None,
+            in_flight_bytes=self._intake.in_flight_bytes,
+            sinks_failing={each.sink.name: each.failure is not None for each in self._deliver.deliveries},
+        )
 
     async def _reload(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Read the configured rules again; take all of them or none. `dry_run` only tells."""

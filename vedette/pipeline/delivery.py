@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vedette.journal.protocol import DeliveryCommit
 from vedette.pipeline.delivery_events import DeliveryExpired, DeliveryFailing, DeliveryRefused, DeliveryUnusable
+from vedette.pipeline.durations import DELIVERY_SEND
 from vedette.pipeline.routing import Filter
 from vedette.runtime.backoff import Backoff
 from vedette.schema.errors import ConfigError, PermanentError, TransientError
@@ -62,6 +63,7 @@ class Delivery:
         self._core = core
         self._clock = clock
         self._backoff = Backoff()
+        self._sending = DELIVERY_SEND.labels(self.sink.name)
         self._started = False
         self._draining = False
         self._queued = True
@@ -161,7 +163,8 @@ class Delivery:
             if not self._started:
                 await self.sink.start()
                 self._started = True
-            return await self._feed.send(items)
+            with self._sending.time():
+                return await self._feed.send(items)
         except TransientError as error:
             failure = error
         except (ConfigError, PermanentError) as error:

@@ -16,7 +16,10 @@ from prometheus_client import Counter
 
 from vedette.pipeline.checkpointer import Checkpointer
 from vedette.pipeline.detector import records_of
+from vedette.pipeline.durations import DETECTION_BUSY, DETECTION_COMMIT
 from vedette.pipeline.effects import Effects
+from vedette.pipeline.stretch import tally_latency
+from vedette.runtime.clock import SystemClock
 from vedette.runtime.telemetry import OperationalEvent
 from vedette.schema.errors import PermanentError, TransientError
 from vedette.schema.limits import (
@@ -27,6 +30,7 @@ from vedette.schema.limits import (
     SLICE_NS,
     TICK_NS,
 )
+from vedette.schema.record import CONTROL_FORMAT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,11 +39,13 @@ if TYPE_CHECKING:
     from vedette.pipeline.core_thread import CoreThread
     from vedette.pipeline.detector import Detector
     from vedette.pipeline.tail import Tail
+    from vedette.runtime.clock import Clock
 
 SLICE_ITEMS = 32
 """Records between two looks at the clock."""
 READ_RETRY_S = 1.0
 """Pause before an intake log that could not be read is tried again."""
+_CLOCK = SystemClock()
 COMMIT_ALERTS_MAX = 1_000
 """Revisions in one commit, about: bounds the transaction of a batch where everything alerts."""
 
@@ -98,9 +104,17 @@ class DetectRole:
     """Drives a detector along the intake log."""
 
     def __init__(
-        self, reader: IntakeReader, core: CoreThread, tail: Tail, detector: Detector, *, checkpoint_interval_s: float
+        self,
+        reader: IntakeReader,
+        core: CoreThread,
+        tail: Tail,
+        detector: Detector,
+        *,
+        checkpoint_interval_s: float,
+        clock: Clock = _CLOCK,
     ) -> None:
-        """Read from `reader` (or `tail`, where it has the same), commit to `core`."""
+        """Read from `reader` (or `tail`, where it has the same), commit to `core`; `clock` serves latencies alone."""
+        self._clock = clock
         self._reader = reader
         self._core = core
         self._tail = tail
@@ -216,6 +230,7 @@ class DetectRole:
                 LogGap(after_seq, chunk.seq - after_seq - 1).emit()
             after_seq = chunk.last_seq
             await self._detect(chunk)
+            self._tally_latency(chunk)
             if len(self._effects.alerts) >= COMMIT_ALERTS_MAX:
                 await self._commit(chunk)
         if self.seq < chunks[-1].last_seq:
@@ -230,13 +245,23 @@ class DetectRole:
         since = time.perf_counter_ns()
         for start in range(0, len(records), SLICE_ITEMS):
             self._detector.feed(records[start : start + SLICE_ITEMS], self._effects)
-            if time.perf_counter_ns() - since > SLICE_NS:
+            busy_ns = time.perf_counter_ns() - since
+            if busy_ns > SLICE_NS:
+                DETECTION_BUSY.inc(busy_ns / SECOND_NS)
                 await asyncio.sleep(0)
                 since = time.perf_counter_ns()
+        DETECTION_BUSY.inc((time.perf_counter_ns() - since) / SECOND_NS)
+
+    def _tally_latency(self, chunk: Chunk) -> None:
+        late_ns = self._clock.now_ns() - chunk.arrival_ns
+        for run in chunk.runs:
+            if run.format != CONTROL_FORMAT:
+                tally_latency(self._effects.tallies, "detection_latency", run.source, late_ns, run.count)
 
     async def _commit(self, chunk: Chunk) -> None:
         commit = self._effects.take(chunk.last_seq, chunk.arrival_ns)
-        await self._core.insist(self._core.core.commit_detect, commit)
+        with DETECTION_COMMIT.time():
+            await self._core.insist(self._core.core.commit_detect, commit)
         self.seq, self.arrival_ns = chunk.last_seq, chunk.arrival_ns
         if commit.alerts:
             self.committed.set()

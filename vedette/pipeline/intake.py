@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 from prometheus_client import Counter
 
 from vedette.pipeline.control_record import ControlRecord, encode_control
+from vedette.pipeline.durations import INTAKE_COMMIT
 from vedette.runtime.parcel import Parcel, Position, Receipt
 from vedette.runtime.telemetry import OperationalEvent
 from vedette.schema.errors import TransientError
@@ -121,6 +122,11 @@ class IntakeRole:
         """Why the journal can't be written now; None while it can."""
 
     # --- the door ---------------------------------------------------------------------------------------------------
+    @property
+    def in_flight_bytes(self) -> int:
+        """Bytes taken in and not committed yet, of at most `IN_FLIGHT_BYTES_MAX`."""
+        return self._bytes
+
     def room_bytes(self) -> int:
         """Bytes that may be taken in now."""
         return 0 if self.failure is not None or self._stopping else max(0, IN_FLIGHT_BYTES_MAX - self._bytes)
@@ -281,9 +287,11 @@ class IntakeRole:
         return group
 
     # --- in the writer's thread ---------------------------------------------------------------------------------------
+    @INTAKE_COMMIT.time()
     def _append_control(self, control: _Control) -> Appended:
         return self._log.append_control(control.payload, now_ns=self._clock.now_ns(), blobs=control.blobs)
 
+    @INTAKE_COMMIT.time()
     def _append_group(self, group: list[Parcel], refused: Mapping[str, int]) -> Appended:
         now_ns = self._clock.now_ns()
         if not self._folder.take_ballast():

@@ -21,8 +21,20 @@ if TYPE_CHECKING:
 C = TypeVar("C")
 
 LATENCY_BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
-"""Upper bounds, in seconds, of the buckets in which delivery latencies are counted; beyond them is `+Inf`."""
+"""Upper bounds, in seconds, of the buckets in which latencies are counted; beyond them is `+Inf`."""
 _MS_NS: Final = 1_000_000
+
+
+def tally_latency(tallies: Tallies, metric: str, name: str, late_ns: int, count: int) -> None:
+    """Count how late `count` things of a source or sink were; clocks that were set back count as no delay."""
+    late_ns = max(0, late_ns)
+    bucket = bisect_left(LATENCY_BUCKETS_S, late_ns / SECOND_NS)
+    bound = f"{LATENCY_BUCKETS_S[bucket]:g}" if bucket < len(LATENCY_BUCKETS_S) else "+Inf"
+    for key, added in (
+        ((f"{metric}_bucket", name, bound), count),
+        ((f"{metric}_ms_sum", name), count * (late_ns // _MS_NS)),
+    ):
+        tallies[key] = tallies.get(key, 0) + added
 
 
 class Item(msgspec.Struct, Generic[C], frozen=True):
@@ -52,14 +64,7 @@ class Stretch(Generic[C]):
         self.delivered += len(items)
         # Records that came together have one arrival time.
         for arrival_ns, count in Counter([item.arrival_ns for item in items]).items():
-            late_ns = max(0, now_ns - arrival_ns)
-            bucket = bisect_left(LATENCY_BUCKETS_S, late_ns / SECOND_NS)
-            bound = f"{LATENCY_BUCKETS_S[bucket]:g}" if bucket < len(LATENCY_BUCKETS_S) else "+Inf"
-            for key, added in (
-                (("delivery_latency_bucket", delivery, bound), count),
-                (("delivery_latency_ms_sum", delivery), count * (late_ns // _MS_NS)),
-            ):
-                self.tallies[key] = self.tallies.get(key, 0) + added
+            tally_latency(self.tallies, "delivery_latency", delivery, now_ns - arrival_ns, count)
 
     def commit(self, delivery: str) -> DeliveryCommit:
         """Say what the ledger is told."""

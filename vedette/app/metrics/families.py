@@ -20,13 +20,14 @@ from prometheus_client.metrics_core import (
 from vedette.app.metrics.reading import NOTHING_RECEIVED
 from vedette.pipeline.detector import OTHER_RULE
 from vedette.pipeline.stretch import LATENCY_BUCKETS_S
-from vedette.schema.limits import SECOND_NS
+from vedette.schema.limits import IN_FLIGHT_BYTES_MAX, SECOND_NS
 from vedette.schema.text import safe_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from vedette.app.metrics.reading import DeliveryReading, Reading, SourceReading
+    from vedette.pipeline.detector import InForce
     from vedette.schema.rule import RuleInfo
 
 TITLE_CHARS_MAX: Final = 200
@@ -62,8 +63,12 @@ class Live(NamedTuple):
     version: str
     sources: Iterable[str]
     rules: Iterable[RuleInfo]
+    rule_set: InForce
     open_alerts: int
+    watermark_lags_ns: Mapping[str, int]
     intake_works: bool
+    in_flight_bytes: int
+    sinks_failing: Mapping[str, bool]
 
 
 def agent_families(live: Live) -> Iterator[Metric]:
@@ -77,11 +82,35 @@ def agent_families(live: Live) -> Iterator[Metric]:
         title, pack = safe_text(rule.title, TITLE_CHARS_MAX), safe_text(rule.pack, TITLE_CHARS_MAX)
         info.add_metric((), {"rule": label, "title": title, "level": str(rule.level), "pack": pack})
     yield info
+    rule_set = InfoMetricFamily("vedette_rule_set", "Hashes of the rules and the detection settings in force.")
+    rule_set.add_metric((), {"rules": live.rule_set.rules, "settings": live.rule_set.settings})
+    yield rule_set
     yield GaugeMetricFamily("vedette_rules_loaded", "Rules that detection uses.", len(rules))
     yield GaugeMetricFamily("vedette_alerts_open", "Alerts that further findings can still join.", live.open_alerts)
     yield GaugeMetricFamily(
         "vedette_intake_writable", "1 while records can be made durable, 0 while they are refused.", live.intake_works
     )
+    for name, meaning, size in (
+        ("vedette_intake_in_flight_bytes", "Bytes taken in that are not durable yet.", live.in_flight_bytes),
+        ("vedette_intake_in_flight_bytes_max", "Beyond so many of them senders are refused.", IN_FLIGHT_BYTES_MAX),
+    ):
+        yield GaugeMetricFamily(name, meaning, size)
+    yield _by_label(
+        "vedette_watermark_lag_seconds",
+        "How far a source's event time was behind when its last event came that a correlation watches.",
+        "source",
+        {source: max(0, lag_ns) / SECOND_NS for source, lag_ns in live.watermark_lags_ns.items()},
+    )
+    yield _by_label(
+        "vedette_sink_failing", "1 while the last try with a sink failed, else 0.", "sink", live.sinks_failing
+    )
+
+
+def _by_label(name: str, meaning: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(name, meaning, labels=(label,))
+    for value, number in sorted(values.items()):
+        family.add_metric((value,), number)
+    return family
 
 
 def journal_families(reading: Reading, live: Live) -> Iterator[Metric]:
@@ -120,14 +149,25 @@ def _source_families(reading: Reading) -> Iterator[Metric]:
         lost.add_metric(labels, count)
     yield lost
     yield _gauge("vedette_records_waiting", "Records that detection has not looked at yet.", reading.sources, "waiting")
-    age = GaugeMetricFamily(
+    yield _by_label(
         "vedette_records_waiting_age_seconds",
         "How long the oldest record of a source has been waiting for detection; 0 if none waits.",
-        labels=("source",),
+        "source",
+        {name: _age_s(source.waiting_since_ns, reading.now_ns) for name, source in reading.sources.items()},
     )
-    for name, source in reading.sources.items():
-        age.add_metric((name,), _age_s(source.waiting_since_ns, reading.now_ns))
-    yield age
+    yield _by_label(
+        "vedette_ledger_missing_records",
+        "Records that the ledger does not account for: 0, or Vedette has a bug.",
+        "source",
+        {name: source.missing for name, source in reading.sources.items() if source.missing is not None},
+    )
+    yield _latency(
+        reading,
+        "detection_latency",
+        "From the arrival of a record to what detection made of it.",
+        "source",
+        reading.sources,
+    )
 
 
 def _counter(name: str, meaning: str, sources: Mapping[str, SourceReading], field: str) -> Metric:
@@ -213,15 +253,25 @@ def _delivery_families(reading: Reading) -> Iterator[Metric]:
     for name, meaning in _PENDING:
         gauge = GaugeMetricFamily(f"vedette_deliveries_{name}", meaning, labels=("sink",))
         yield _filled(gauge, deliveries, name)
-    age = GaugeMetricFamily(
+    yield _by_label(
         "vedette_deliveries_waiting_age_seconds",
         "How long the oldest of what a sink has not taken yet has been waiting; 0 if nothing waits.",
-        labels=("sink",),
+        "sink",
+        {name: _age_s(delivery.waiting_since_ns, reading.now_ns) for name, delivery in deliveries.items()},
     )
-    for name, delivery in deliveries.items():
-        age.add_metric((name,), _age_s(delivery.waiting_since_ns, reading.now_ns))
-    yield age
-    yield _latency(reading)
+    yield _by_label(
+        "vedette_ledger_missing_deliveries",
+        "Alert revisions (or events) that the ledger does not account for: 0, or Vedette has a bug.",
+        "sink",
+        {name: delivery.missing for name, delivery in deliveries.items() if delivery.missing is not None},
+    )
+    yield _latency(
+        reading,
+        "delivery_latency",
+        "From the arrival of the record that made an alert revision (or of the event) to its delivery.",
+        "sink",
+        deliveries,
+    )
 
 
 def _filled(
@@ -232,15 +282,11 @@ def _filled(
     return family
 
 
-def _latency(reading: Reading) -> Metric:
-    family = HistogramMetricFamily(
-        "vedette_delivery_latency_seconds",
-        "From the arrival of the record that made an alert revision (or of the event) to its delivery.",
-        labels=("sink",),
-    )
+def _latency(reading: Reading, metric: str, meaning: str, label: str, names: Iterable[str]) -> Metric:
+    family = HistogramMetricFamily(f"vedette_{metric}_seconds", meaning, labels=(label,))
     bounds = [*(f"{bound_s:g}" for bound_s in LATENCY_BUCKETS_S), "+Inf"]
-    for sink in reading.deliveries:
-        counts = (reading.tallies.get(("delivery_latency_bucket", sink, bound), 0) for bound in bounds)
-        sum_s = reading.tallies.get(("delivery_latency_ms_sum", sink), 0) / 1000
-        family.add_metric((sink,), list(zip(bounds, accumulate(counts), strict=True)), sum_s)
+    for name in names:
+        counts = (reading.tallies.get((f"{metric}_bucket", name, bound), 0) for bound in bounds)
+        sum_s = reading.tallies.get((f"{metric}_ms_sum", name), 0) / 1000
+        family.add_metric((name,), list(zip(bounds, accumulate(counts), strict=True)), sum_s)
     return family

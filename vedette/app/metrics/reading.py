@@ -9,20 +9,27 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from contextlib import ExitStack, closing
-from typing import TYPE_CHECKING, Final, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from vedette.journal.protocol import DetectCount, IntakeCount
 from vedette.journal.sqlite import SqliteCoreReader, SqliteIntakeReader
 from vedette.schema.record import CONTROL_SOURCE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from vedette.journal.protocol import Cursor, DeliveryCount, Tallies
+    from vedette.journal.protocol import Cursor, DeliveryCount, LogName, Tallies
     from vedette.journal.sqlite import DataFolder
 
+M = TypeVar("M")
+T = TypeVar("T")
+
+READS_MAX: Final = 20
+"""Readings until one falls between two commits of the agent; there is time for many."""
 OLDEST_RECORDS_MAX: Final = 1_000
 """Waiting records among which the oldest one of each source is looked for; it bounds what is unpacked to a few MB. A
 source whose first waiting record comes later counts as waiting since the last of them, which is at most too long."""
@@ -39,9 +46,11 @@ class SourceReading(NamedTuple):
     refused: int
     waiting: int
     waiting_since_ns: int
+    missing: int | None = None
+    """What the account leaves out, as `vedette ledger` has it; None where this reading can't tell."""
 
 
-NOTHING_RECEIVED: Final = SourceReading(0, 0, 0, 0, 0, 0, 0, 0)
+NOTHING_RECEIVED: Final = SourceReading(0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 class DeliveryReading(NamedTuple):
@@ -55,6 +64,17 @@ class DeliveryReading(NamedTuple):
     suppressed: int
     waiting: int
     waiting_since_ns: int
+    missing: int | None = None
+
+
+class Backlog(NamedTuple):
+    """What waits for detection, by source: since when (`last_ns`: the last record that was looked at) and how much."""
+
+    last_ns: int
+    since_ns: Mapping[str, int]
+    counts: Mapping[str, int]
+    complete: bool
+    """Whether all that waits was looked at, and all of one moment."""
 
 
 class Reading(NamedTuple):
@@ -83,17 +103,22 @@ def read_journal(folder: DataFolder) -> Reading:
     with ExitStack() as opened:
         core = opened.enter_context(closing(SqliteCoreReader(folder.core)))
         intake = opened.enter_context(closing(SqliteIntakeReader(folder.intake)))
-        cursor, detected = core.cursor(), core.detect_counts()
+        cursor, detected, core_still = _while_still(core.cursor, core.detect_counts)
         losses, tallies, checkpoint = core.losses(), core.tallies(), core.checkpoint()
-        counts, last_seq = intake.counts(), intake.last_seq()
-        since, by_source = _waiting_since(intake, cursor.seq)
+        last_seq, counts, intake_still = _while_still(intake.last_seq, intake.counts)
+        backlog = _backlog(intake, cursor.seq, last_seq, exact=core_still and intake_still)
+        last_alert, accounts, exact = _while_still(
+            core.last_alert_position, partial(core.delivery_counts, last_seq=last_seq)
+        )
+        ends: dict[LogName, int] = {"alerts": last_alert, "events": last_seq}
         deliveries = {
-            name: _delivery(count, core, intake) for name, count in core.delivery_counts(last_seq=last_seq).items()
+            name: _delivery(count, core, intake, end=ends[count.log] if exact else None)
+            for name, count in accounts.items()
         }
     return Reading(
         now_ns=time.time_ns(),
         sources={
-            name: _source(counts.get(name), detected.get(name), by_source.get(name, since))
+            name: _source(name, counts.get(name), detected.get(name), backlog)
             for name in sorted({*counts, *detected} - {CONTROL_SOURCE})
         },
         losses=losses,
@@ -103,13 +128,24 @@ def read_journal(folder: DataFolder) -> Reading:
         checkpoint_seq=checkpoint.seq,
         last_seq=last_seq,
         waiting=max(0, last_seq - cursor.seq),
-        waiting_since_ns=min(by_source.values(), default=since),
+        waiting_since_ns=min(backlog.since_ns.values(), default=backlog.last_ns),
         folder_bytes=size_of(folder.path),
         free_bytes=free_bytes(folder.path),
     )
 
 
-def _source(intake: IntakeCount | None, detect: DetectCount | None, since_ns: int) -> SourceReading:
+def _while_still(marks: Callable[[], M], read: Callable[[], T]) -> tuple[M, T, bool]:
+    """Read what belongs to a mark that every commit moves, again while it moves; False if it never stood still."""
+    mark = marks()
+    for _ in range(READS_MAX):
+        found, after = read(), marks()
+        if after == mark:
+            return mark, found, True
+        mark = after
+    return mark, read(), False
+
+
+def _source(name: str, intake: IntakeCount | None, detect: DetectCount | None, backlog: Backlog) -> SourceReading:
     intake, detect = intake or IntakeCount(), detect or DetectCount()
     waiting = intake.received - intake.duplicate - detect.processed - detect.filtered - detect.dead_lettered
     return SourceReading(
@@ -120,11 +156,14 @@ def _source(intake: IntakeCount | None, detect: DetectCount | None, since_ns: in
         detect.dead_lettered,
         intake.refused,
         waiting,
-        since_ns if waiting else 0,
+        backlog.since_ns.get(name, backlog.last_ns) if waiting else 0,
+        waiting - backlog.counts.get(name, 0) if backlog.complete else None,
     )
 
 
-def _delivery(count: DeliveryCount, core: SqliteCoreReader, intake: SqliteIntakeReader) -> DeliveryReading:
+def _delivery(
+    count: DeliveryCount, core: SqliteCoreReader, intake: SqliteIntakeReader, *, end: int | None
+) -> DeliveryReading:
     waiting = count.routed - count.delivered - count.superseded - count.dead_lettered - count.expired
     since_ns = 0
     if waiting > 0 and count.log == "alerts":
@@ -140,20 +179,24 @@ def _delivery(count: DeliveryCount, core: SqliteCoreReader, intake: SqliteIntake
         count.suppressed,
         waiting,
         since_ns,
+        None if end is None else waiting - max(0, end - count.position),
     )
 
 
-def _waiting_since(intake: SqliteIntakeReader, after_seq: int) -> tuple[int, Mapping[str, int]]:
-    """When the last and the first (by source) of the first waiting records arrived; (0, {}) if none waits."""
+def _backlog(intake: SqliteIntakeReader, after_seq: int, last_seq: int, *, exact: bool) -> Backlog:
+    """Look at the first records that wait."""
     since: dict[str, int] = {}
+    counts: Counter[str] = Counter()
     last_ns = 0
     for chunk in intake.read(after_seq, items_max=OLDEST_RECORDS_MAX):
         seq, last_ns = chunk.seq, chunk.arrival_ns
         for run in chunk.runs:
+            count = min(seq + run.count - 1, last_seq) - max(seq, after_seq + 1) + 1
             seq += run.count
             if seq > after_seq + 1:
                 since.setdefault(run.source, chunk.arrival_ns)
-    return last_ns, since
+                counts[run.source] += max(0, count)
+    return Backlog(last_ns, since, counts, exact and counts.total() == max(0, last_seq - after_seq))
 
 
 def size_of(path: Path) -> int:

@@ -12,6 +12,7 @@ from vedette.app.metrics.families import Live
 from vedette.app.metrics.reading import DeliveryReading, Reading, SourceReading
 from vedette.journal.protocol import Cursor, DetectCommit, DetectCount, Tallies
 from vedette.journal.sqlite import DataFolder, Retention, SqliteCoreLog, SqliteIntakeLog
+from vedette.pipeline.detector import InForce
 from vedette.schema.alert import AlertRevision
 from vedette.schema.level import Level
 from vedette.schema.record import Position, Run
@@ -31,8 +32,12 @@ LIVE = Live(
     version="1.2.3",
     sources=("audit", "falco", "silent"),
     rules=(rule(EXEC, "Exec Into A kube-system Pod"), rule("hostile", HOSTILE_TITLE, Level.LOW)),
+    rule_set=InForce("4f1c", "9a02"),
     open_alerts=3,
+    watermark_lags_ns={"audit": 4 * SECOND_NS, "falco": -SECOND_NS},
     intake_works=True,
+    in_flight_bytes=1_024,
+    sinks_failing={"search": True, "store": False},
 )
 TALLIES: Tallies = {
     ("alerts", "audit", "high", EXEC): 4,
@@ -45,6 +50,8 @@ TALLIES: Tallies = {
     ("shadow_findings", "audit", EXEC): 6,
     ("shadow_alerts", "audit", "high", EXEC): 2,
     ("exception_hits", "a\x1b\n", EXEC): 5,
+    ("detection_latency_bucket", "audit", "0.025"): 80,
+    ("detection_latency_ms_sum", "audit"): 1_600,
     ("delivery_latency_bucket", "store", "0.05"): 5,
     ("delivery_latency_bucket", "store", "1"): 2,
     ("delivery_latency_bucket", "store", "+Inf"): 1,
@@ -54,13 +61,13 @@ TALLIES: Tallies = {
 READING = Reading(
     now_ns=NOON_NS,
     sources={
-        "audit": SourceReading(100, 5, 80, 4, 1, 2, 10, NOON_NS - 90 * SECOND_NS),
-        "falco": SourceReading(20, 0, 20, 0, 0, 0, 0, 0),
+        "audit": SourceReading(100, 5, 80, 4, 1, 2, 10, NOON_NS - 90 * SECOND_NS, 0),
+        "falco": SourceReading(20, 0, 20, 0, 0, 0, 0, 0, 0),
     },
     losses={("falco", "falco_drops"): 12},
     deliveries={
-        "search": DeliveryReading(9, 3, 1, 1, 1, 4, 3, NOON_NS - 30 * SECOND_NS),
-        "store": DeliveryReading(8, 8, 0, 0, 0, 0, 0, 0),
+        "search": DeliveryReading(9, 3, 1, 1, 1, 4, 3, NOON_NS - 30 * SECOND_NS, 0),
+        "store": DeliveryReading(8, 8, 0, 0, 0, 0, 0, 0, None),
     },
     tallies=TALLIES,
     cursor=Cursor(105, NOON_NS, b"", 2),

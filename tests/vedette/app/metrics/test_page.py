@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import os
 import pkgutil
-import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -23,13 +23,14 @@ from vedette.app.metrics import scraper
 from vedette.app.metrics.families import Live
 from vedette.app.metrics.reading import Reading
 from vedette.app.metrics.scraper import OPENMETRICS, PLAIN, Page
+from vedette.journal.protocol import Tallies
 from vedette.schema.level import Level
 from vedette.schema.text import safe_text
 
-from .conftest import EXEC, HOSTILE_TITLE, LIVE, READING, rule
+from .budget import Described, counted, described, series_max
+from .conftest import EXEC, HOSTILE_TITLE, LIVE, READING, TALLIES, rule
 
 GOLDEN = Path(__file__).parent / "golden"
-DOCS = Path(__file__).parents[4] / "docs" / "metrics.md"
 PARSERS: dict[str, Callable[[str], Iterable[Metric]]] = {PLAIN: parse_plain, OPENMETRICS: parse_openmetrics}
 
 
@@ -98,7 +99,24 @@ def test_ages_count_from_now_and_are_zero_where_nothing_waits() -> None:
     assert values("vedette_deliveries_waiting_age_seconds") == {("search",): 30, ("store",): 0}
 
 
+def test_what_works_and_what_lags_is_told_by_name() -> None:
+    assert values("vedette_sink_failing") == {("search",): 1, ("store",): 0}
+    assert values("vedette_watermark_lag_seconds") == {("audit",): 4, ("falco",): 0}
+    assert values("vedette_rule_set_info") == {("4f1c", "9a02"): 1}
+    assert values("vedette_intake_in_flight_bytes") == {(): 1_024}
+
+
+def test_what_a_reading_cannot_tell_is_left_out() -> None:
+    sources = {**READING.sources, "falco": READING.sources["falco"]._replace(missing=None)}
+    found = values("vedette_ledger_missing_records", READING._replace(sources=sources))
+    assert found == {("audit",): 0, ("silent",): 0}
+    assert values("vedette_ledger_missing_deliveries") == {("search",): 0}
+
+
 def test_latencies_are_a_cumulative_histogram() -> None:
+    assert values("vedette_detection_latency_seconds_bucket")["0.01", "audit"] == 0
+    assert values("vedette_detection_latency_seconds_bucket")["0.025", "audit"] == 80
+    assert values("vedette_detection_latency_seconds_sum")[("audit",)] == 1.6
     assert values("vedette_delivery_latency_seconds_bucket")["0.05", "store"] == 5
     assert values("vedette_delivery_latency_seconds_bucket")["1", "store"] == 7
     assert values("vedette_delivery_latency_seconds_bucket")["+Inf", "store"] == 8
@@ -141,22 +159,16 @@ def test_a_rule_that_is_there_twice_is_one_series() -> None:
 
 
 # --- the docs ---------------------------------------------------------------------------------------------------------
-def described() -> dict[str, tuple[str, set[str]]]:
-    """Type and labels of each metric in the tables of docs/metrics.md."""
-    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| (.*?) \|", DOCS.read_text(), re.MULTILINE)
-    return {name: (kind, set(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
-
-
-def served() -> dict[str, tuple[str, set[str]]]:
+def served() -> dict[str, Described]:
     for package in (collector, sinks, vedette):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if not module.name.endswith("__main__"):
                 importlib.import_module(module.name)
-    found: dict[str, tuple[str, set[str]]] = {}
+    found: dict[str, Described] = {}
     for family in Page(READING, LIVE).collect():
         if family.name.startswith("vedette_"):
             labels = {label for sample in family.samples for label in sample.labels if label != "le"}
-            found[shown(family)] = (family.type, labels or declared(family.name))
+            found[shown(family)] = Described(family.type, frozenset(labels or declared(family.name)))
     return found
 
 
@@ -173,3 +185,30 @@ def declared(name: str) -> set[str]:
 
 def test_the_docs_describe_each_metric_and_no_other() -> None:
     assert described() == served()
+
+
+# --- the budget -------------------------------------------------------------------------------------------------------
+def test_the_docs_say_how_many_series_there_are_at_most() -> None:
+    assert sum(series_max(s=2, d=1, r=100, e=0).values()) <= 1_900
+
+
+def test_a_journal_full_of_hostile_names_stays_within_the_budget_of_each_metric() -> None:
+    names = [f'{number}"}} \n{{x="' for number in range(2_000)]
+    hostile: Tallies = {}
+    for name, level in zip(names, itertools.cycle(Level)):
+        hostile |= {
+            ("findings", "falco", name): 1,
+            ("shadow_findings", "falco", name): 1,
+            ("alerts", "falco", str(level), name): 1,
+            ("alerts", "falco", str(level), "other"): 1,
+            ("shadow_alerts", "falco", str(level), name): 1,
+            ("correlation_left_out", "late", name): 1,
+            ("exception_hits", "an exception", name): 1,
+            ("detection_latency_bucket", name, "1"): 1,
+            ("delivery_latency_bucket", name, "1"): 1,
+        }
+    found = counted(samples(READING._replace(tallies={**TALLIES, **hostile})))
+    budget = series_max(s=3, d=2, r=2, e=1)
+    ours = {name: count for name, count in found.items() if name.startswith("vedette_")}
+    assert {name: count for name, count in ours.items() if count > budget[name]} == {}
+    assert ours["vedette_alerts_opened_total"] == 1 + len(Level), "what a rule that is loaded found, and the others'"

@@ -31,6 +31,8 @@ def test_it_reads_what_the_ledger_counts(journal: Journal) -> None:
         account.delivery: (*account[1:6], account.suppressed, account.waiting) for account in ledger.deliveries
     }
     assert (read.cursor.seq, read.last_seq, read.waiting) == (3, 5, 2)
+    assert {account.missing for account in read.sources.values()} == {0}
+    assert {account.missing for account in read.deliveries.values()} == {0}
 
 
 def test_what_waits_is_as_old_as_the_oldest_of_its_source(journal: Journal) -> None:
@@ -44,6 +46,24 @@ def test_what_waits_is_as_old_as_the_oldest_of_its_source(journal: Journal) -> N
     assert since == {"falco": 2, "audit": 3}
     assert read.waiting_since_ns // SECOND_NS == 2
     assert read.deliveries["store"].waiting_since_ns == journal.now_ns
+
+
+def test_what_the_ledger_leaves_out_is_told(journal: Journal) -> None:
+    journal.receive("falco", "a", "b", "c")
+    journal.receive("audit", "d")
+    journal.core.open_delivery("store", from_start=True)
+    journal.detect(2, alerts=2, falco=1)
+    journal.core.commit_delivery(DeliveryCommit("store", 2, delivered=1))
+    read = read_journal(journal.folder)
+    assert {name: account.missing for name, account in read.sources.items()} == {"falco": 1, "audit": 0}
+    assert read.deliveries["store"].missing == 1
+
+
+def test_what_cannot_be_looked_at_whole_is_not_judged(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "OLDEST_RECORDS_MAX", 1)
+    journal.receive("falco", "a")
+    journal.receive("falco", "b")
+    assert read_journal(journal.folder).sources["falco"].missing is None
 
 
 def test_nothing_waits_and_nothing_is_old(journal: Journal) -> None:
