@@ -193,6 +193,14 @@ def test_a_large_file_needs_little_memory(tmp_path: Path) -> None:
         pytest.param(
             lines(ALERT | {"output": '"apiVersion":"audit.k8s.io/v1"'}), "", "falco", id="alert quoting another"
         ),
+        pytest.param(b'{"log":"{\\"rule\\":1,\\"priority\\":1,\\"output\\":1}"}', "", "falco", id="alert in a line"),
+        pytest.param(b'[{"date":1,"message":"{"},{}]', "", None, id="half a line"),
+        pytest.param(b'{"flow":{"verdict":"DROPPED","Type":"L7"}}', "", "hubble", id="wrapped flow"),
+        pytest.param(b'{"flow":{},"node_name":"n","time":"t"}\n{', "", "hubble", id="what Hubble exports"),
+        pytest.param(b'{"verdict":"DROPPED","Type":"L7"}\n{', "", "hubble", id="bare flow"),
+        pytest.param(b'{"lost_events":{},"node_name":"n"}\n{', "", "hubble", id="lost events"),
+        pytest.param(b'{"flow":{"pkts_toserver":1},"event_type":"flow"}', "", None, id="another product's flow"),
+        pytest.param(b"6 TransitGateway " + b"- " * 34 + b"\n", "", "vpc_flow", id="gateway's line"),
         pytest.param(f"{VPC_HEADER}\n".encode(), "", "vpc_flow", id="flow header"),
         pytest.param(f"{VPC_LINE}\n{VPC_LINE}\n".encode(), "", "vpc_flow", id="flow line"),
         pytest.param(b"5 1 2 3\n", "1_vpcflowlogs_eu-west-1_fl-1_x.log.gz", "vpc_flow", id="AWS's object name"),
