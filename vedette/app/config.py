@@ -123,7 +123,7 @@ class Patterns(Section):
     tags: list[str] = Field(default_factory=list)
     """Tags of rules, such as `attack.t1609`, of which one has to match; for the log `alerts` only. Default: none."""
     formats: list[str] = Field(default_factory=list)
-    """Formats of records: falco, kube_audit, vpc_flow; for the log `events` only. Default: none."""
+    """Formats of records: falco, hubble, kube_audit, vpc_flow; for the log `events` only. Default: none."""
 
     def selection(self) -> Selection:
         """Return what the deliver role is told."""
