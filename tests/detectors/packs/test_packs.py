@@ -15,6 +15,7 @@ from detectors.engine import Engine
 from detectors.library import AnyRule, Library
 from detectors.packs import coverage_table, shipped_pack_texts
 from detectors.rule import Rule
+from detectors.sigma.separate_tests import read_separate_tests
 from detectors.testing.checking import Checker
 from detectors.testing.coverage import hold_against, read_table
 from detectors.testing.mutants import NEGATED
@@ -41,7 +42,7 @@ ARRIVAL_NS: Final = 1_800_000_000_000_000_000
 
 TEXTS: Final = shipped_pack_texts()
 LIBRARY: Final = Library(TEXTS)
-CHECKER: Final = Checker(LIBRARY, DECODERS)
+CHECKER: Final = Checker(LIBRARY, DECODERS, read_separate_tests(shipped_pack_texts(tests=True))[0])
 RULES: Final = tuple(LIBRARY.rules.values())
 by_rule: Final = pytest.mark.parametrize("rule", RULES, ids=[f"{rule.info.pack}: {rule.info.title}" for rule in RULES])
 
@@ -103,7 +104,7 @@ def test_a_match_can_be_explained_and_rolled_up(rule: AnyRule) -> None:
     if not isinstance(rule, Rule):
         return
     engine = Engine([rule], DECODERS)
-    tests = [test for test in rule.tests if test.match]
+    tests = [result.test for result in CHECKER.check(rule).results if result.test.match]
     for found in (match for test in tests for one in CHECKER.bench.events(rule, test) for match in engine.match(one)):
         assert found.explain()
         assert any(found.dedup_values())
