@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
+from sinks.alertmanager import AlertmanagerSettings, AlertmanagerSink
 from sinks.opensearch import OpenSearchSettings, OpenSearchSink
 from sinks.rt import RtSettings, RtSink
 from sinks.stdout import StdoutSettings, StdoutSink
@@ -29,6 +30,7 @@ SinkFactory = Callable[[str, Any, SinkContext], Sink]
 sink opens nothing and never fails."""
 
 SINKS: Final[dict[str, tuple[type[BaseModel], SinkFactory]]] = {
+    "alertmanager": (AlertmanagerSettings, AlertmanagerSink),
     "opensearch": (OpenSearchSettings, OpenSearchSink),
     "rt": (RtSettings, RtSink),
     "stdout": (StdoutSettings, StdoutSink),

@@ -14,6 +14,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -32,6 +33,10 @@ CACHE: Final = Path(
 OPENSEARCH_2: Final = CACHE / "opensearch-2.19.4-security"
 OPENSEARCH_3: Final = CACHE / "opensearch-3.8.0"
 PROMETHEUS: Final = CACHE / "prometheus"
+ALERTMANAGER: Final = CACHE / "alertmanager"
+TEMPLATES: Final = "templates"
+"""Folder of Alertmanager's templates, beside its program and in its working folder."""
+RSYSLOG: Final = CACHE / "rsyslog"
 
 
 class Artefact(NamedTuple):
@@ -54,6 +59,8 @@ OPENSEARCH_3_SERVER: Final = Artefact(
     "org.opensearch.distribution.integ-test-zip:opensearch:3.8.0:zip",
     "196c3cf4602c394f2e40e6174ccbf2a924eae37246f08fa6bbb6b75f9fd5ff1f",
 )
+RSYSLOG_LIBRARIES: Final = ("libestr0", "libfastjson4", "liblognorm5")
+"""What rsyslog links to beside what every Debian has."""
 REQUEST_TRACKER_PACKAGES: Final = ("request-tracker5", "rt5-db-sqlite", "rt5-standalone", "starman")
 MAIL_AGENT: Final = "msmtp-mta"
 """Request Tracker wants one, whichever; this one runs no service. The tests send no mail."""
@@ -163,15 +170,56 @@ def appearing(target: Path) -> Generator[Path]:
 
 # --- from Debian ------------------------------------------------------------------------------------------------------
 def fetch_prometheus() -> None:
+    with unpacked("prometheus") as system, appearing(PROMETHEUS) as folder:
+        move(system / "usr/bin", "*", folder)
+
+
+def fetch_alertmanager() -> None:
+    with unpacked("prometheus-alertmanager") as system, appearing(ALERTMANAGER) as folder:
+        server = system / "usr/bin/prometheus-alertmanager"
+        server.write_bytes(relocated(server.read_bytes()))
+        move(system / "usr/bin", "*", folder)
+        (system / "usr/share/prometheus/alertmanager").rename(folder / TEMPLATES)
+
+
+def relocated(program: bytes) -> bytes:
+    """Let it look for its templates in TEMPLATES of its working folder: Debian builds a path in that only root may use.
+
+    Raises:
+        FetchError: that path is not there once.
+    """
+    built_in = b"/usr/share/prometheus/alertmanager"
+    own = f"{TEMPLATES:/>{len(built_in) - 1}}".encode()
+    (before, *after) = re.split(re.escape(built_in) + rb"(?!/)", program)
+    if len(after) != 1:
+        raise FetchError("this build of prometheus-alertmanager names its templates otherwise: look at `relocated`")
+    return before + b"." + own + after[0]
+
+
+def fetch_rsyslog() -> None:
+    with unpacked("rsyslog", "rsyslog-openssl", *RSYSLOG_LIBRARIES) as system, appearing(RSYSLOG) as folder:
+        modules = folder / "modules"
+        modules.mkdir()
+        move(system / "usr/sbin", "rsyslogd", folder)
+        for libraries in (system / "usr/lib").glob("*"):
+            move(libraries, "*.so.*", folder)
+            move(libraries / "rsyslog", "*.so", modules)
+
+
+@contextmanager
+def unpacked(*packages: str) -> Generator[Path]:
+    """A folder with the files of Debian packages, none of which is installed."""
     update_index()
-    with tempfile.TemporaryDirectory(dir=CACHE) as name, appearing(PROMETHEUS) as folder:
-        run("apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", "prometheus", cwd=name)
-        (package,) = Path(name).glob("*.deb")
-        run("dpkg-deb", "-x", str(package), str(folder))
-        for command in (folder / "usr/bin").iterdir():
-            command.rename(folder / command.name)
-        for rest in ("etc", "lib", "usr", "var"):
-            shutil.rmtree(folder / rest, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=CACHE) as downloads, tempfile.TemporaryDirectory(dir=CACHE) as system:
+        run("apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", *packages, cwd=downloads)
+        for package in Path(downloads).glob("*.deb"):
+            run("dpkg-deb", "-x", str(package), system)
+        yield Path(system)
+
+
+def move(source: Path, pattern: str, target: Path) -> None:
+    for path in source.glob(pattern):
+        path.rename(target / path.name)
 
 
 def request_tracker_installed() -> bool:
@@ -214,6 +262,8 @@ PARTS: Final[Mapping[str, Part]] = MappingProxyType(
         "opensearch-2": Part(OPENSEARCH_2.exists, lacks_maven, fetch_opensearch_2),
         "opensearch-3": Part(OPENSEARCH_3.exists, lacks_maven, fetch_opensearch_3),
         "prometheus": Part(PROMETHEUS.exists, lacks_apt, fetch_prometheus),
+        "alertmanager": Part(ALERTMANAGER.exists, lacks_apt, fetch_alertmanager),
+        "rsyslog": Part(RSYSLOG.exists, lacks_apt, fetch_rsyslog),
         "request-tracker": Part(request_tracker_installed, lacks_root, fetch_request_tracker),
     }
 )

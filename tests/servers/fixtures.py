@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 
+from .alertmanager import Alertmanager
 from .opensearch import OpenSearch, new_opensearch_3, new_opensearch_secured
 from .process import Host
 from .prometheus import Prometheus
 from .request_tracker import RequestTracker
+from .rsyslog import Rsyslog
 
 
 @pytest.fixture(scope="session")
@@ -86,3 +89,25 @@ def prometheus(servers_host: Host) -> Iterator[StartPrometheus]:
     """Start a Prometheus that scrapes `targets` (host:port by job); it ends with the test."""
     with ExitStack() as running:
         yield lambda targets, **settings: running.enter_context(Prometheus(servers_host, targets, settings))
+
+
+class StartAlertmanager(Protocol):
+    def __call__(self, receiver: str, **settings: Any) -> Alertmanager: ...
+
+
+@pytest.fixture
+def alertmanager(servers_host: Host) -> Iterator[StartAlertmanager]:
+    """Start an Alertmanager that notifies `receiver` (a URL); it ends with the test."""
+    with ExitStack() as running:
+        yield lambda receiver, **settings: running.enter_context(Alertmanager(servers_host, receiver, **settings))
+
+
+class StartRsyslog(Protocol):
+    def __call__(self, **files: Path) -> Rsyslog: ...
+
+
+@pytest.fixture
+def rsyslog(servers_host: Host) -> Iterator[StartRsyslog]:
+    """Start an rsyslog that receives syslog over TCP; it ends with the test."""
+    with ExitStack() as running:
+        yield lambda **files: running.enter_context(Rsyslog(servers_host, **files))

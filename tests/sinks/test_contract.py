@@ -72,6 +72,22 @@ class WebhookBench:
         return self._stub.documents
 
 
+class AlertmanagerBench:
+    once = False
+
+    def __init__(self, folder: Path, stub: WebhookStub) -> None:
+        self._folder = folder
+        self._stub = stub
+
+    def make(self) -> Sink:
+        settings, factory = SINKS["alertmanager"]
+        keys = {"url": f"http://127.0.0.1:{self._stub.port}", "document": True}
+        return factory("alertmanager", settings.model_validate(keys), SinkContext(self._folder, StandingClock()))
+
+    def received(self) -> Sequence[dict[str, Any]]:
+        return [orjson.loads(alert["annotations"]["document"]) for alert in self._stub.documents]
+
+
 class OpenSearchBench:
     once = True
 
@@ -111,6 +127,12 @@ def stdout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SinkBenc
 async def webhook(tmp_path: Path) -> AsyncIterator[SinkBench]:
     async with WebhookStub() as stub:
         yield WebhookBench(tmp_path, stub)
+
+
+@pytest.fixture
+async def alertmanager(tmp_path: Path) -> AsyncIterator[SinkBench]:
+    async with WebhookStub() as stub:
+        yield AlertmanagerBench(tmp_path, stub)
 
 
 @pytest.fixture

@@ -87,4 +87,4 @@ def kept_open(code: int, body: bytes = b'{"ok":true}') -> bytes:
 async def _read(reader: asyncio.StreamReader) -> Posted:
     line, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("ascii").split("\r\n")
     fields = {name.lower(): value for name, _, value in (item.partition(": ") for item in lines if item)}
-    return Posted(line, fields, await reader.readexactly(int(fields["content-length"])))
+    return Posted(line, fields, await reader.readexactly(int(fields.get("content-length", "0"))))
