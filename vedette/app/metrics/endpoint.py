@@ -25,6 +25,8 @@ Send = Callable[[Message], Awaitable[None]]
 
 STUCK_S: Final = 60.0
 """Detection that has records waiting and finished none for this long counts as stuck."""
+SILENT_S: Final = 15.0
+"""A journal that nothing entered for this long is not being written: a healthy one gets a heartbeat each second."""
 _TEXT: Final = "text/plain; charset=utf-8"
 _JSON: Final = "application/json"
 
@@ -51,16 +53,17 @@ _TOKEN: Final = Answer(
 
 @dataclass(slots=True)
 class Progress:
-    """Notices that detection stands still, by looking at it now and then."""
+    """Notices that something stands still for more than `limit_s`, by looking at it now and then."""
 
+    limit_s: float
     seq: int = -1
     since_s: float = 0.0
 
-    def stuck(self, seq: int, waiting: int, now_s: float) -> bool:
-        """Whether records have been waiting behind the same one for `STUCK_S`."""
-        if seq != self.seq or not waiting:
+    def stuck(self, seq: int, now_s: float, *, due: bool = True) -> bool:
+        """Whether the same record has been the last one for too long although more are `due`."""
+        if seq != self.seq or not due:
             self.seq, self.since_s = seq, now_s
-        return now_s - self.since_s > STUCK_S
+        return now_s - self.since_s > self.limit_s
 
 
 class Endpoint:
@@ -74,7 +77,8 @@ class Endpoint:
         self._live = live
         self._token = token
         self._clock = clock
-        self._progress = Progress()
+        self._detection = Progress(STUCK_S)
+        self._intake = Progress(SILENT_S)
         self.stopping = False
         """Set when the agent takes nothing more in."""
 
@@ -122,11 +126,14 @@ class Endpoint:
         if self.stopping:
             return ["the agent is stopping"]
         reasons: list[str] = []
-        if not self._live().intake_works:
+        works = self._live().intake_works
+        if not works:
             reasons.append("the journal can't be written: nothing is acknowledged (the log says why; disk full?)")
         reading = await self._scraper.reading()
         if reading is None:
-            reasons.append("the journal can't be read (the log says why)")
-        elif self._progress.stuck(reading.cursor.seq, reading.waiting, self._clock()):
+            return [*reasons, "the journal can't be read (the log says why)"]
+        if self._intake.stuck(reading.last_seq, self._clock(), due=works):
+            reasons.append(f"nothing entered the journal for more than {SILENT_S:.0f} s: does the disk hang?")
+        if self._detection.stuck(reading.cursor.seq, self._clock(), due=reading.waiting > 0):
             reasons.append(f"detection has stood still for more than {STUCK_S:.0f} s although records are waiting")
         return reasons

@@ -16,7 +16,7 @@ import trustme
 from pydantic import ValidationError
 
 from vedette.app.metrics import scraper, server
-from vedette.app.metrics.endpoint import STUCK_S, Progress
+from vedette.app.metrics.endpoint import SILENT_S, STUCK_S, Progress
 from vedette.app.metrics.families import Live
 from vedette.app.metrics.reading import Reading
 from vedette.app.metrics.server import MetricsServer
@@ -241,8 +241,31 @@ async def test_it_is_not_ready_while_the_agent_stops(journal: Journal) -> None:
 def test_detection_is_stuck_when_it_stands_before_waiting_records(
     looks: list[tuple[int, int, float]], stuck: bool
 ) -> None:
-    progress = Progress()
-    assert [progress.stuck(*look) for look in looks][-1] is stuck
+    progress = Progress(STUCK_S)
+    assert [progress.stuck(seq, now_s, due=waiting > 0) for seq, waiting, now_s in looks][-1] is stuck
+
+
+@pytest.mark.parametrize(
+    ("seqs", "works", "reason"),
+    [
+        pytest.param((7, 8), True, None, id="the heartbeat goes on"),
+        pytest.param((7, 7), True, "nothing entered the journal for more than 15 s", id="a commit that never ends"),
+        pytest.param((7, 7), False, "the journal can't be written", id="a failure is told once"),
+    ],
+)
+async def test_it_is_not_ready_while_nothing_is_committed(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch, seqs: tuple[int, int], works: bool, reason: str | None
+) -> None:
+    readings, now_s = iter(seqs), 0.0
+    monkeypatch.setattr(scraper, "KEEP_S", 0.0)
+    monkeypatch.setattr(scraper, "read_journal", lambda _: READING._replace(last_seq=next(readings), waiting=0))
+    async with serving(journal.folder, lambda: LIVE._replace(intake_works=works)) as (made, port):
+        made._endpoint._clock = lambda: now_s
+        assert (await get(port, "/readyz")).status == (200 if works else 503)
+        now_s = SILENT_S + 1
+        reply = await get(port, "/readyz")
+    assert (reply.status == 200) is (reason is None)
+    assert [text.startswith(str(reason)) for text in json.loads(reply.body).get("reasons", [])] == [True] * bool(reason)
 
 
 # --- bounds -----------------------------------------------------------------------------------------------------------
