@@ -18,7 +18,8 @@ from .fixtures import StartPrometheus
 from .prometheus import Prometheus, promtool
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(180)]
-DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs" / "metrics.md"
 HOSTILE_RULE = r"""
 ---
 title: "Quoted \"title\", back\\slash, \u202e and\nbreak"
@@ -42,9 +43,9 @@ async def agent(tmp_path: Path) -> AsyncIterator[Agent]:
     made.kill()
 
 
-def block(language: str, start: str) -> str:
+def block(language: str, start: str, page: Path = DOCS) -> str:
     """The block of the docs that begins so."""
-    blocks: list[str] = re.findall(rf"^```{language}\n(.*?)^```$", DOCS.read_text(), re.DOTALL | re.MULTILINE)
+    blocks: list[str] = re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
     (found,) = [text for text in blocks if text.startswith(start)]
     return found
 
@@ -86,12 +87,18 @@ async def test_promtool_takes_the_page(agent: Agent) -> None:
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
 
 
-async def test_promtool_takes_the_rules_and_the_configuration_of_the_docs(tmp_path: Path) -> None:
-    rules, config = tmp_path / "rules.yml", tmp_path / "prometheus.yml"
-    rules.write_text(block("yaml", "groups:"))
-    scrapes = yaml.safe_load(block("yaml", "scrape_configs:"))
-    del scrapes["scrape_configs"][0]["authorization"]
-    config.write_text(json.dumps({**scrapes, "rule_files": [str(rules)]}))
-    checked = await asyncio.to_thread(promtool, "check", "config", config)
+@pytest.mark.parametrize(
+    ("page", "start"),
+    [
+        pytest.param("docs/metrics.md", "scrape_configs:", id="metrics"),
+        pytest.param("deploy/prometheus/README.md", "rule_files:", id="rules"),
+    ],
+)
+async def test_promtool_takes_the_configuration_of_the_docs(page: str, start: str, tmp_path: Path) -> None:
+    config = yaml.safe_load(block("yaml", start, ROOT / page))
+    config["scrape_configs"][0].pop("authorization", None)
+    config["rule_files"] = [str(ROOT / "deploy" / "prometheus" / name) for name in config.get("rule_files", [])]
+    written = tmp_path / "prometheus.yml"
+    written.write_text(json.dumps(config))
+    checked = await asyncio.to_thread(promtool, "check", "config", written)
     assert checked.returncode == 0, checked.stderr
-    assert "9 rules found" in checked.stdout + checked.stderr
