@@ -47,7 +47,7 @@ def free_port() -> int:
 class Agent:
     """A `vedette run` of the bench's own, on an empty folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, rules: dict | None = None) -> None:
         self.folder = folder
         self.falco, self.audit = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
         config = folder / "vedette.yaml"
@@ -55,6 +55,7 @@ class Agent:
             yaml.safe_dump(
                 {
                     "data_dir": str(folder / "data"),
+                    "rules": rules or {"packs": ["starter"]},
                     "sources": {
                         "falco": {"http": {"listen": self.falco, "routes": {"/": "falco"}}},
                         "audit": {"http": {"listen": self.audit, "routes": {"/k8s-audit": "kube_audit"}}},
@@ -174,14 +175,14 @@ def measure(kind: str, events: int, lines: list[bytes], rounds: int) -> dict:
     with tempfile.TemporaryDirectory(prefix="vedette-bench-") as folder:
         agent = Agent(Path(folder))
         host = agent.audit if kind == "audit" else agent.falco
-        load(kind, host, min(events, 20_000), first=9_000 if kind == "audit" else 900_000_000)  # warm up
+        load(kind, host, min(events, 20_000), first=0 if kind == "audit" else 900_000_000)  # warm up
         done = agent.detected()[0]
         memory = []
         for number in range(rounds):
             bare = baseline_s(lines)
             cpu = agent.cpu_s()
             revisions = settle(agent, done)
-            first = number * (100 if kind == "audit" else events)
+            first = 100 * (number + 1) if kind == "audit" else number * events
             per_round = load(kind, host, events, first=first, connections=8 if kind == "audit" else 64)
             done += per_round["events"]
             after = settle(agent, done)

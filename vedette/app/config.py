@@ -191,6 +191,10 @@ else:
     Sink = _choice("Sink", SinkEntry, SINKS)
 
 
+PACKS: Final = ("starter", "audit", "audit-advanced", "chains", "falco", "flow")
+"""Shipped packs that are on by default: what `policy` finds are choices of a site, not attacks."""
+
+
 class FalcoRules(Section):
     """How rules in Falco's language are run on Kubernetes audit events and other documents."""
 
@@ -209,8 +213,8 @@ class FalcoRules(Section):
 class Rules(Section):
     """Which rules detection uses."""
 
-    packs: list[str] = Field(default_factory=lambda: ["starter"])
-    """Names of shipped rule packs. Default: [starter]; [] uses your own rules alone."""
+    packs: list[str] = Field(default_factory=lambda: [*PACKS])
+    """Names of shipped rule packs. Default: all but `policy`; [] uses your own rules alone."""
     paths: list[str] = Field(default_factory=list)
     """Files of rules in Sigma's or Falco's language, and folders that are searched for `.yml` and `.yaml` files; they
     are read in this order, the files of a folder in that of their names. Default: none."""
@@ -313,7 +317,7 @@ class Config(Section):
     """Where records come from: a name for each source, and exactly one kind. Default: two HTTP ports on 127.0.0.1, 2801
     as Falcosidekick has it and 9765 as Falco's k8saudit plugin has it."""
     rules: Rules = Field(default_factory=Rules)
-    """Which rules detection uses. Default: the shipped pack `starter`."""
+    """Which rules detection uses. Default: the shipped packs but `policy`."""
     alerts: Alerts = Field(default_factory=Alerts)
     """How findings become alerts. Default: as below."""
     sinks: Annotated[dict[Name, Sink], Field(min_length=1)] = Field(default_factory=_default_sinks)

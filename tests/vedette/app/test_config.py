@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from vedette.app.config import Config, default_data_dir
+from vedette.app.config import PACKS, Config, default_data_dir
 from vedette.app.config_file import load_config, parse_config
 from vedette.journal.sqlite import Retention
 from vedette.pipeline.delivery import DeliveryPolicy
@@ -41,7 +41,7 @@ def test_without_a_file_the_defaults_hold(monkeypatch: pytest.MonkeyPatch) -> No
     listens = {name: (entry.kind, entry.settings.listen) for name, entry in config.sources.items()}
     assert listens == {"falco": ("http", "127.0.0.1:2801"), "audit": ("http", "127.0.0.1:9765")}
     assert {name: entry.kind for name, entry in config.sinks.items()} == {"store": "store"}
-    assert config.rules.packs == ["starter"]
+    assert config.rules.packs == [*PACKS]
 
 
 def test_an_empty_file_is_the_defaults() -> None:

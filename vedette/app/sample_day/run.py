@@ -36,8 +36,13 @@ _FORMATS: Final = {"kube_audit": "audit event", "falco": "Falco alert", "vpc_flo
 
 
 def sample_config(data_dir: Path | None, *, free_ports: bool) -> Config:
-    """Return the defaults with the sample day's cluster label and, if wanted, whatever ports are free."""
-    config = load_config(None, data_dir=data_dir).model_copy(update={"cluster": CLUSTER})
+    """Return the defaults with the sample day's cluster label and, if wanted, whatever ports are free.
+
+    The starter pack alone keeps the story short.
+    """
+    defaults = load_config(None, data_dir=data_dir)
+    rules = defaults.rules.model_copy(update={"packs": ["starter"]})
+    config = defaults.model_copy(update={"cluster": CLUSTER, "rules": rules})
     if not free_ports:
         return config
     sources = {
