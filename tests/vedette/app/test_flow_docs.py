@@ -12,7 +12,7 @@ import pytest
 from collector.decoders import DECODERS
 from collector.decoders.vpc_flow import FIELDS
 from detectors.engine import Engine
-from detectors.library import RuleText
+from detectors.rule import RuleText
 from detectors.sigma import load_rules
 from vedette.app.config_file import parse_config
 from vedette.pipeline.rollup import RollUp
