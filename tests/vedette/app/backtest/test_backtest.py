@@ -22,6 +22,7 @@ from vedette.app.backtest import archive as archive_module
 from vedette.app.backtest import rule_sets, verdicts
 from vedette.app.backtest import run as run_module
 from vedette.app.backtest.run import Backtest
+from vedette.app.config import PACKS
 from vedette.journal.sqlite import Retention
 from vedette.journal.sqlite.intake_reader import segment_paths
 from vedette.pipeline.control_record import OP_STOP
@@ -221,8 +222,9 @@ def test_a_pack_is_named_by_its_name(told: Archive, backtest: Call) -> None:
 def test_a_wrong_call_looks_at_nothing(
     told: Archive, backtest: Call, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
 ) -> None:
+    texts = [RuleText(f"{pack}/a.yml", DELETED if pack == "starter" else "", pack) for pack in PACKS]
     for module in (rule_sets, wiring):
-        monkeypatch.setattr(module, "shipped_pack_texts", lambda: [RuleText("starter/a.yml", DELETED, "starter")])
+        monkeypatch.setattr(module, "shipped_pack_texts", lambda: texts)
     done = backtest(*arguments)
     assert (done.status, done.out) == (2, "")
     assert message in done.err
