@@ -153,4 +153,6 @@ def _is_health(found: dict[str, Any]) -> bool:
 
 def _with_connection(flow: Document) -> Document:
     connection = connection_of(flow)
-    return flow | {CONNECTION: connection} if connection else flow
+    if connection:
+        flow[CONNECTION] = connection
+    return flow

@@ -37,12 +37,14 @@ def connection_of(flow: Document) -> str:
     an address is missing. Before and after a translation of addresses there are two.
     """
     address = table(flow.get("IP"))
-    ends = text(address.get("source")), text(address.get("destination"))
-    if not all(ends):
+    source, destination = text(address.get("source")), text(address.get("destination"))
+    if not source or not destination:
         return ""
     protocol, layer = _layer4(flow)
-    ports = (whole(layer.get(f"{end}_port"), _PORT_MAX) for end in _ENDPOINTS)
-    return " ".join([protocol or "ip", *(_end(*end) for end in sorted(zip(ends, ports, strict=True)))])
+    one = source, whole(layer.get("source_port"), _PORT_MAX)
+    other = destination, whole(layer.get("destination_port"), _PORT_MAX)
+    first, second = (one, other) if one <= other else (other, one)
+    return f"{protocol or 'ip'} {_end(*first)} {_end(*second)}"
 
 
 def facts_of(doc: Document) -> Facts:

@@ -122,6 +122,49 @@ def test_taxonomies_are_those_of_the_decoders() -> None:
     assert all(audit.carries(field) for field in DECODERS["kube_audit"].head_fields or ())
 
 
+HUBBLE_RULE = """\
+title: T
+id: t
+logsource: {product: cilium, service: hubble}
+detection: {selection: {verdict: DROPPED}, condition: selection}
+level: low
+"""
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "{source.pod_name|startswith: api-, destination.labels: 'reserved:world', is_reply: false}",
+        "{l4.TCP.destination_port: 22, l4.TCP.flags.SYN: true, l4.ICMPv6.type: 1, IP.source|cidr: 10.0.0.0/8}",
+        "{l7.dns.query|endswith: .example., l7.http.headers.key: Host, destination_names|contains: x}",
+        "{source.workloads.kind: Deployment, connection|startswith: 'udp ', event_type.sub_type|gte: 130}",
+        "{trace_observation_point: TO_OVERLAY, drop_reason_desc: POLICY_DENIED, traffic_direction: EGRESS}",
+        "{egress_denied_by.name: p, destination_service.namespace: n, cgroup_id|exists: true, node_labels: a=b}",
+    ],
+)
+def test_fields_of_flows_are_known(asked: str) -> None:
+    assert problems(HUBBLE_RULE.replace("{verdict: DROPPED}", asked)) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ("{flow.verdict: DROPPED}", "warning: Hubble flows have no field 'flow.verdict'"),
+        ("{source.pod: x}", "warning: Hubble flows have no field 'source.pod'"),
+        ("{l4.tcp.destination_port: 22}", "warning: Hubble flows have no field 'l4.tcp.destination_port'"),
+        ("{verdict: denied}", "warning: verdict is never 'denied': in Hubble flows it is one of AUDIT, DROPPED"),
+        (
+            "{l4.TCP.destination_port: ssh}",
+            "warning: l4.TCP.destination_port is never 'ssh': in Hubble flows it is an integer",
+        ),
+    ],
+)
+def test_what_flows_do_not_have_is_told(asked: str, expected: str) -> None:
+    found = [str(problem) for problem in problems(HUBBLE_RULE.replace("{verdict: DROPPED}", asked))]
+    assert found
+    assert expected in found[0]
+
+
 EXCEPTION = (
     "---\ntitle: F\nfilter: {rules: any, x: {verb: get}, condition: not x}\nvedette: {owner: me, expires: 2026-11-20}\n"
 )
