@@ -153,7 +153,7 @@ _ALL: Final = (
         (Detector.EGRESS_VOLUME,),
         {
             "hours": _spans((24.0, 40.0), (48.0, 48.0)),
-            "total_mb": _spans((3001.0, 9000.0), (1500.0, 3000.0)),
+            "total_mb": _spans((601.0, 3000.0), (200.0, 600.0)),
             "chunk_min": _spans((20.1, 45.0), (8.0, 20.0)),
             "start_h": _DAY,
         },
