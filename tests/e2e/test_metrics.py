@@ -106,9 +106,29 @@ async def test_it_shows_the_ledger_and_goes_on_after_a_kill(tmp_path: Path) -> N
     await agent.settled()
     after = await scrape_like_the_ledger(agent)
     assert all(after_value >= before_value for after_value, before_value in paired(totals(after), totals(before)))
-    opened = sum(sample.value for sample in after if sample.name == "vedette_alerts_opened_total")
-    assert opened == len(agent.alerts())
+    assert summed(after, "vedette_alerts_opened_total") == len(agent.alerts())
+    assert_stages_are_timed(after)
     assert agent.end() == 0
+
+
+def summed(samples: Sequence[Sample], name: str) -> float:
+    return sum(sample.value for sample in samples if sample.name == name)
+
+
+def assert_stages_are_timed(samples: Sequence[Sample]) -> None:
+    """Each record and each delivery has its latency, kept over the kill; each stage says how long it took."""
+    done = ("processed", "filtered", "dead_lettered")
+    assert summed(samples, "vedette_detection_latency_seconds_count") == sum(
+        summed(samples, f"vedette_records_{name}_total") for name in done
+    )
+    delivered = summed(samples, "vedette_deliveries_delivered_total")
+    assert summed(samples, "vedette_delivery_latency_seconds_count") == delivered
+    for name in ("intake_commit_seconds", "detection_commit_seconds", "delivery_send_seconds"):
+        assert summed(samples, f"vedette_{name}_count") > 0, name
+        assert summed(samples, f"vedette_{name}_sum") > 0, name
+    assert summed(samples, "vedette_detection_busy_seconds_total") > 0
+    for name in ("ledger_missing_records", "ledger_missing_deliveries"):
+        assert {sample.value for sample in samples if sample.name == f"vedette_{name}"} == {0}, name
 
 
 def totals(samples: Sequence[Sample]) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
