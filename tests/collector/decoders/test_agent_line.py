@@ -95,7 +95,7 @@ def test_a_line_has_the_same_head_and_nothing_of_its_record(name: str) -> None:
         pytest.param({"log": '{"cut":', "_p": "F"}, "invalid JSON", id="broken"),
         pytest.param({"log": "[" * 5000}, None, id="brackets"),
         pytest.param({"log": "{" * 5000}, None, id="braces"),
-        pytest.param({"log": '{"a":' * 300 + "1" + "}" * 300}, "nested too deep", id="deep"),
+        pytest.param({"log": '{"a":' * 300 + "1" + "}" * 300}, None, id="deep"),
         pytest.param({"log": ""}, None, id="nothing"),
         pytest.param({"log": "\x00\ud7ff"}, None, id="NUL"),
     ],
