@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.detectors.correlation.bench import Correlating, rules, seconds
-from vedette.schema.limits import CORRELATION_GROUP_EVENTS_MAX, CORRELATION_SAMPLE_CHARS_MAX
+from vedette.schema.limits import CORRELATION_GROUP_EVENTS_MAX, CORRELATION_SAMPLE_CHARS_MAX, SECOND_NS
 
 if TYPE_CHECKING:
     from detectors.correlation.finding import Firing
@@ -225,3 +225,15 @@ def test_other_correlations_keep_their_groups_over_a_reload() -> None:
     assert len(bench.feed({"kind": "a", "user": "ann"}, 2)) == 1
     bench.correlator.use([])
     assert len(bench.correlator.state) == 0
+
+
+# --- what is told of event time ---------------------------------------------------------------------------------------
+def test_the_lag_of_a_source_is_how_late_its_newest_match_was_not_how_long_it_is_silent() -> None:
+    bench = correlating("{type: event_count, rules: [a], group-by: [user], timespan: 10s, condition: {gte: 9}}", "a")
+    assert bench.correlator.watermarks.lags_ns() == {}
+    bench.feed({"kind": "a", "user": "ann"}, 100, arrival_s=130, source="flows")
+    bench.feed({"kind": "a", "user": "ann"}, 140, source="audit")
+    bench.wait(5_000)
+    assert bench.correlator.watermarks.lags_ns() == {"flows": 30 * SECOND_NS, "audit": 0}
+    bench.feed({"kind": "a", "user": "ann"}, 4_990, arrival_s=5_000, source="flows")
+    assert bench.correlator.watermarks.lags_ns()["flows"] == 10 * SECOND_NS
