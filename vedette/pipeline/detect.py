@@ -254,9 +254,12 @@ class DetectRole:
 
     def _tally_latency(self, chunk: Chunk) -> None:
         late_ns = self._clock.now_ns() - chunk.arrival_ns
+        counts: dict[str, int] = {}
         for run in chunk.runs:
             if run.format != CONTROL_FORMAT:
-                tally_latency(self._effects.tallies, "detection_latency", run.source, late_ns, run.count)
+                counts[run.source] = counts.get(run.source, 0) + run.count
+        for source, count in counts.items():
+            tally_latency(self._effects.tallies, "detection_latency", source, late_ns, count)
 
     async def _commit(self, chunk: Chunk) -> None:
         commit = self._effects.take(chunk.last_seq, chunk.arrival_ns)
