@@ -19,6 +19,7 @@ from sinks.opensearch import OpenSearchSettings, OpenSearchSink
 from sinks.rt import RtSettings, RtSink
 from sinks.stdout import StdoutSettings, StdoutSink
 from sinks.store import StoreSettings, StoreSink
+from sinks.syslog import SyslogSettings, SyslogSink
 from sinks.webhook import WebhookSettings, WebhookSink
 from vedette.runtime.sink import Sink
 from vedette.runtime.sink_context import SinkContext
@@ -35,6 +36,7 @@ SINKS: Final[dict[str, tuple[type[BaseModel], SinkFactory]]] = {
     "rt": (RtSettings, RtSink),
     "stdout": (StdoutSettings, StdoutSink),
     "store": (StoreSettings, StoreSink),
+    "syslog": (SyslogSettings, SyslogSink),
     "webhook": (WebhookSettings, WebhookSink),
 }
 """Every kind of sink by its configuration key."""

@@ -16,6 +16,7 @@ from vedette.testing.sinks import CONTRACT, SinkBench, StandingClock
 from .opensearch_stub import OpenSearchStub
 from .rt_bench import RtBench, contents_of, settings_for
 from .rt_stub import RtStub
+from .syslog_stub import SyslogStub
 from .webhook_stub import WebhookStub
 
 
@@ -70,6 +71,22 @@ class WebhookBench:
 
     def received(self) -> Sequence[dict[str, Any]]:
         return self._stub.documents
+
+
+class SyslogBench:
+    once = False
+
+    def __init__(self, folder: Path, stub: SyslogStub) -> None:
+        self._folder = folder
+        self._stub = stub
+
+    def make(self) -> Sink:
+        settings, factory = SINKS["syslog"]
+        keys = {"host": "127.0.0.1", "port": self._stub.port, "tls": False}
+        return factory("syslog", settings.model_validate(keys), SinkContext(self._folder, StandingClock()))
+
+    def received(self) -> Sequence[dict[str, Any]]:
+        return [orjson.loads(message.body) for message in self._stub.messages]
 
 
 class AlertmanagerBench:
@@ -133,6 +150,12 @@ async def webhook(tmp_path: Path) -> AsyncIterator[SinkBench]:
 async def alertmanager(tmp_path: Path) -> AsyncIterator[SinkBench]:
     async with WebhookStub() as stub:
         yield AlertmanagerBench(tmp_path, stub)
+
+
+@pytest.fixture
+async def syslog(tmp_path: Path) -> AsyncIterator[SinkBench]:
+    with SyslogStub() as stub:
+        yield SyslogBench(tmp_path, stub)
 
 
 @pytest.fixture
