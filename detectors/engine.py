@@ -24,6 +24,7 @@ from detectors.anchors import conjuncts, weaken
 from detectors.compiled import Check, compile_predicate
 from detectors.correlation.definition import Correlation
 from detectors.explain import explain
+from detectors.field_index import Continue
 from detectors.fields import Getter, getter, top_keys
 from detectors.index import Index
 from detectors.literal_scan import Databases
@@ -82,17 +83,17 @@ class Engine:
         """What all rules and correlations say about themselves."""
         return [*(rule.info for rule in self.rules), *(over.info for over in self.correlations)]
 
-    def match(self, event: Event) -> list[Match]:
-        """Return a match for each rule that holds for the event.
+    def match(self, event: Event, possible: int | None = None) -> list[Match]:
+        """Return a match for each rule that holds for the event; `possible` is what its decoder's screen said of it.
 
         The whole document is decoded only if a candidate needs it; where it is broken, the head counts as the whole
         (`Event.doc`), and `event.broken` says so afterwards.
         """
         program = self._programs.get(event.decoder.name)
-        return program.match(event) if program is not None else []
+        return program.match(event, possible) if program is not None else []
 
     def screen(self, decoder: Decoder) -> Screen | None:
-        """Return what tells a decoder's records that no rule can match; None where it could tell none."""
+        """Return what tells which rules a decoder's records leave possible; None where it could tell none."""
         program = self._programs.get(decoder.name)
         return program.screen if program is not None else None
 
@@ -126,10 +127,13 @@ class _Program:
         )
         self._index = Index(on_head, nested=decoder.head_fields is not None, databases=databases)
         self.unanchored = [rules[position] for position in sorted(self._index.unanchored)]
-        self.screen = _screen(self._index, decoder)
+        self.screen, self._narrow = _screen(self._index, decoder)
 
-    def match(self, event: Event) -> list[Match]:
-        candidates = self._index.candidates(event.head)
+    def match(self, event: Event, possible: int | None) -> list[Match]:
+        if possible is None or self._narrow is None:
+            candidates = self._index.candidates(event.head)
+        else:
+            candidates = self._narrow(event.head, possible)
         return self._verify(candidates, event) if candidates else []
 
     def _verify(self, candidates: int, event: Event) -> list[Match]:
@@ -162,14 +166,16 @@ class _Program:
         return _Verified(rule, None if rest is None else compile_predicate(rest, walk), rule.exact, dedup)
 
 
-def _screen(index: Index, decoder: Decoder) -> Screen | None:
+def _screen(index: Index, decoder: Decoder) -> tuple[Screen | None, Continue | None]:
+    """Return what tells records of which rules are possible, and what goes on from there."""
     if not isinstance(decoder, Outliner):
-        return None
+        return None, None
     outline = decoder.outline(index.fields)
     if outline.apart is not None and not index.relies_on(outline.apart.fields, outline.fields):
         outline = decoder.outline(index.fields - outline.apart.fields)
-    possible = index.within(outline.fields, outline.apart.fields if outline.apart else ())
-    return None if possible is None else screen(outline, *possible)
+    known = (outline.fields, outline.apart.fields if outline.apart else frozenset[str]())
+    possible = index.within(*known)
+    return (None, None) if possible is None else (screen(outline, *possible), index.beyond(*known))
 
 
 def _applies(rule: Rule, decoder: Decoder) -> bool:

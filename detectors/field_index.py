@@ -8,7 +8,7 @@ last the conditions that compare fields with each other. What is left then holds
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from detectors.anchors import branches, conjuncts, needs_of, selective_fields, telling
@@ -22,6 +22,8 @@ SHARE_MIN: Final = 0.2
 JOINT_FIELDS_MIN: Final = 2
 """Fewer fields are not worth a memory of combinations."""
 
+Continue = Callable[[dict[str, Any], int], int]
+"""From a document and what was left possible for it, as bits, to what holds."""
 _Needs = Sequence[Mapping[str, Predicate]]
 """For each branch what it needs of each field."""
 _Steps = tuple[tuple[int, Lookup], ...]
@@ -80,6 +82,16 @@ class FieldIndex:
         for choosy, _ in (self._steps[field] for names in known for field in names if field in self._steps):
             indifferent &= ~choosy
         return None if indifferent else tuple(map(self._within, known))
+
+    def beyond(self, *known: Iterable[str]) -> Continue:
+        """Return what finds the branches that hold among those that `within` left possible for a document."""
+        sets = [frozenset[str | None](names) for names in known]
+        decided = frozenset[str | None]().union(*sets)
+        steps = tuple(step for field, step in self._steps.items() if field not in decided)
+        parts = {
+            part: bits for part, bits in self._parts.items() if not any(one.issuperset(fields(part)) for one in sets)
+        }
+        return _continuing(steps, _compiled(parts))
 
     def _within(self, known: Iterable[str]) -> Lookup:
         there: frozenset[str | None] = frozenset(known)
@@ -151,9 +163,8 @@ def _compiled(parts: Mapping[Predicate, int]) -> tuple[tuple[int, Check], ...]:
     return tuple((bits, compile_predicate(part)) for part, bits in parts.items())
 
 
-def _joined(steps: _Steps, parts: Sequence[tuple[int, Check]], every: int) -> Lookup:
-    def evaluate(doc: dict[str, Any]) -> int:
-        possible = every
+def _continuing(steps: _Steps, parts: Sequence[tuple[int, Check]]) -> Continue:
+    def evaluate(doc: dict[str, Any], possible: int) -> int:
         for choosy, look_up in steps:
             if possible & choosy:
                 possible &= look_up(doc)
@@ -163,3 +174,8 @@ def _joined(steps: _Steps, parts: Sequence[tuple[int, Check]], every: int) -> Lo
         return possible
 
     return evaluate
+
+
+def _joined(steps: _Steps, parts: Sequence[tuple[int, Check]], every: int) -> Lookup:
+    narrow = _continuing(steps, parts)
+    return lambda doc: narrow(doc, every)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any, Final
 
-from detectors.field_index import FieldIndex
+from detectors.field_index import Continue, FieldIndex
 from detectors.literal_scan import Databases, is_available
 from detectors.lookup import Lookup
 from detectors.predicate import Predicate, fields
@@ -68,6 +68,10 @@ class Index:
     def within(self, *known: Iterable[str]) -> tuple[Lookup, ...] | None:
         """Return what each of some sets of fields leaves possible; None if some rule needs nothing of any."""
         return self._every_field.within(*known)
+
+    def beyond(self, *known: Iterable[str]) -> Continue | None:
+        """Return what finds what holds among what `within` left possible; None where that says nothing of it."""
+        return None if isinstance(self.owners, range) else self._by_field.beyond(*known)
 
     def relies_on(self, wanted: Iterable[str], known: Iterable[str]) -> bool:
         """Say whether some rule needs something of the wanted fields, and of no known one that tells events apart."""

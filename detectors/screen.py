@@ -22,8 +22,11 @@ OUTLINE_BYTES_MAX it bounds the memory at about 20 MB; usual outlines have most 
 OUTLINE_BYTES_MAX: Final = 1024
 """Length, as JSON, of an outline that is worth remembering."""
 
-Screen = Callable[[bytes], bool]
-"""From a record to whether no rule can match it; false also where only decoding it can tell."""
+Screen = Callable[[bytes], int | None]
+"""From a record to the rules that are possible by its outline, as bits of the index; None where only decoding can tell.
+
+0 lets the record go: no rule can match it.
+"""
 
 
 def screen(outline: Outline, possible: Lookup, possible_apart: Lookup) -> Screen:
@@ -35,22 +38,22 @@ def screen(outline: Outline, possible: Lookup, possible_apart: Lookup) -> Screen
     read, apart = outline.read, outline.apart
     if apart is None:
 
-        def passes(payload: bytes) -> bool:
+        def look(payload: bytes) -> int | None:
             found = read(payload)
-            return found is not None and not recall(found, found)
+            return None if found is None else recall(found, found)
 
-        return passes
+        return look
     split = apart.split
 
-    def passes_apart(payload: bytes) -> bool:
+    def look_apart(payload: bytes) -> int | None:
         found = read(payload)
         if found is None:
-            return False
+            return None
         key, doc = split(found)
         bits = recall(key, found)
-        return not (bits and bits & possible_apart(doc))
+        return bits and bits & possible_apart(doc)
 
-    return passes_apart
+    return look_apart
 
 
 class _Memory:

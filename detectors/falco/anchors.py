@@ -78,9 +78,14 @@ class Bounds(NamedTuple):
 _UNKNOWN: Final = Bounds(ALWAYS, NEVER)
 
 
+def bounds_of(rule: FalcoRule) -> Bounds:
+    """Return the bounds of a rule's condition over documents: ALWAYS and NEVER are possible."""
+    return _bounds(rule.condition, rule.source)
+
+
 def anchor(rule: FalcoRule) -> Predicate:
     """Return a predicate over documents that holds wherever the rule matches: ALWAYS and NEVER are possible."""
-    return _bounds(rule.condition, rule.source).wide
+    return bounds_of(rule).wide
 
 
 def _bounds(expr: Expr, source: Source) -> Bounds:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from detectors.falco.anchors import NEVER, anchor
+from detectors.falco.anchors import NEVER, bounds_of
 from detectors.falco.audit_event import Mode
 from detectors.falco.checking import Holds
 from detectors.falco.explaining import explain
@@ -40,12 +40,12 @@ def engine_rules(rules: Sequence[FalcoRule], options: FalcoOptions) -> tuple[Rul
 
 
 def _engine_rule(rule: FalcoRule, options: FalcoOptions, asking: _Asking) -> Rule:
-    predicate = anchor(rule)
+    predicate, narrow = bounds_of(rule)
     digest = hashlib.sha256(msgspec.json.encode((rule.content_hash, options))).hexdigest()
     idle = _why_idle(rule)
     if not idle and predicate == NEVER:
         idle = "its condition is never true"
-    exact = None if idle else FalcoExact(rule, asking)
+    exact = None if idle else FalcoExact(rule, asking, is_decided=predicate == narrow)
     return Rule(rule.info, rule.logsource, predicate, digest, exact=exact, idle=idle)
 
 
@@ -96,15 +96,20 @@ class _Asking:
 class FalcoExact:
     """The condition of one rule of a set."""
 
-    def __init__(self, rule: FalcoRule, asking: _Asking) -> None:
-        """Compile it; comparisons that other rules of the set have are shared."""
+    def __init__(self, rule: FalcoRule, asking: _Asking, *, is_decided: bool) -> None:
+        """Compile it; comparisons that other rules of the set have are shared.
+
+        `is_decided`: the rule's predicate says all of it.
+        """
+        self._is_decided = is_decided
         self._rule = rule
         self._asking = asking
         self._condition = asking.condition(rule)
 
     def holds(self, event: Event) -> bool:
-        """Say whether the rule matches an event."""
-        return self._condition(self._asking.values(event)) and self._asking.comes_first(self._rule, event)
+        """Say whether the rule matches an event for which its predicate holds."""
+        holds = self._is_decided or self._condition(self._asking.values(event))
+        return holds and self._asking.comes_first(self._rule, event)
 
     def explain(self, event: Event) -> tuple[Clause, ...]:
         """Return the clauses that decided that it matches."""

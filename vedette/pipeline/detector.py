@@ -175,28 +175,29 @@ class Detector:
     def feed(self, records: Iterable[Record], effects: Effects) -> None:
         """Detect on some records of the chunk that was begun, in order."""
         run: Run | None = None
-        passes: Screen | None = None
+        screen: Screen | None = None
         count = DetectCount()
         for record in records:
             try:
                 if record.run is not run:
                     run = record.run
-                    passes = self._examiner.screen(run)
-                    if passes is not None:
+                    screen = self._examiner.screen(run)
+                    if screen is not None:
                         count = effects.count(run.source)
-                if passes is not None and passes(record.payload):
+                possible = None if screen is None else screen(record.payload)
+                if possible == 0:
                     count.processed += 1
                 else:
-                    self._feed(record, effects)
+                    self._feed(record, possible, effects)
             except Exception as error:  # noqa: BLE001 - one poisonous record must not stop all detection for ever
                 _refuse(record, error, effects)
 
-    def _feed(self, record: Record, effects: Effects) -> None:
+    def _feed(self, record: Record, possible: int | None, effects: Effects) -> None:
         source = record.run.source
         if record.run.format == CONTROL_FORMAT:
             self._obey(_control(record), record.arrival_ns, effects)
             return
-        examined = self._examiner.look(record)
+        examined = self._examiner.look(record, possible)
         for match in examined.matches:
             if not self._plain:
                 self._take(match, source, effects)

@@ -46,7 +46,7 @@ class Examiner:
         self._screens = {name: found for name, found in screens.items() if found is not None}
 
     def screen(self, run: Run) -> Screen | None:
-        """Return what tells records of a run that are events which no rule matches; None: all are to be looked at."""
+        """Return what tells which rules records of a run leave possible; None: all are to be looked at."""
         return self._screens.get(run.format)
 
     def examine(self, record: Record) -> Examined:
@@ -57,11 +57,12 @@ class Examiner:
                 rules don't ask for it is only known that it is JSON. That goes by the rules and the record alone, so
                 a replay finds the same.
         """
-        passes = self.screen(record.run)
-        return _UNMATCHED if passes is not None and passes(record.payload) else self.look(record)
+        screen = self.screen(record.run)
+        possible = None if screen is None else screen(record.payload)
+        return _UNMATCHED if possible == 0 else self.look(record, possible)
 
-    def look(self, record: Record) -> Examined:
-        """Do what `examine` does with a record that its screen did not tell.
+    def look(self, record: Record, possible: int | None = None) -> Examined:
+        """Do what `examine` does with a record that its screen did not let go; `possible` is what it said.
 
         Raises:
             DecodeError: as there.
@@ -73,7 +74,7 @@ class Examiner:
         head = decoder.decode(record.payload, run.context)
         if decoder.plain:
             event = Event(record, decoder, head)
-            return Examined(Nature.EVENT, self._match(event), (), event)
+            return Examined(Nature.EVENT, self._match(event, possible), (), event)
         nature = decoder.nature(head)
         losses = decoder.losses(head)
         if nature is not Nature.EVENT:

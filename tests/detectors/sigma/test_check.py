@@ -4,6 +4,7 @@ import pytest
 
 from collector.decoders import DECODERS
 from collector.decoders.vpc_flow import FIELDS
+from detectors import loading
 from detectors.packs import shipped_pack_texts
 from detectors.rule import RuleText
 from detectors.sigma import load_rules
@@ -33,7 +34,7 @@ def test_a_good_rule_has_none() -> None:
 
 
 def test_the_shipped_packs_have_none() -> None:
-    assert check_rules(shipped_pack_texts(), PROVIDED) == []
+    assert loading.check_rules(shipped_pack_texts(), PROVIDED) == []
 
 
 @pytest.mark.parametrize(

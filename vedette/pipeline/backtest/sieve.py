@@ -53,16 +53,17 @@ class Sieve:
         return Sifted(head, records)
 
     def _sift_run(self, run: Run, items: list[bytes], seq: int, arrival_ns: int, kept: list[Record]) -> None:
-        passes, step = self._examiner.screen(run), 1 if run.origin else 0
+        screen, step = self._examiner.screen(run), 1 if run.origin else 0
         for number, item in enumerate(items):
-            if passes is None or not passes(item):
+            possible = None if screen is None else screen(item)
+            if possible != 0:
                 record = Record(seq + number, arrival_ns, item, run, run.record + step * number)
-                if self._matters(record):
+                if self._matters(record, possible):
                     kept.append(record)
 
-    def _matters(self, record: Record) -> bool:
+    def _matters(self, record: Record, possible: int | None) -> bool:
         try:
-            examined = self._examiner.look(record)
+            examined = self._examiner.look(record, possible)
         except Exception:  # noqa: BLE001 - the detector meets it again, and knows what to do
             return True
         return bool(examined.matches) or (examined.event is not None and examined.event.broken is not None)
