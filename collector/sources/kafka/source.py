@@ -67,7 +67,7 @@ class KafkaSource:
         self._settings = settings
         self._intake = intake
         self._recording = Recording(name, decoders[settings.format], settings.context)
-        self._backoff = Backoff(longest_s=30.0)
+        self._backoff = Backoff(longest_s=10.0)
         self._task: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self._waiting = False

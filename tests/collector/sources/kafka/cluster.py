@@ -17,7 +17,7 @@ from collector.sources.kafka.claims import Standing, decode_claims
 from vedette.runtime.parcel import Receipt
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
     from tests.servers.kafka import Kafka
     from vedette.runtime.parcel import Parcel
@@ -40,7 +40,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def admin(broker: Kafka) -> AsyncIterator[AIOKafkaAdminClient]:
+async def admin(broker: Kafka) -> AsyncGenerator[AIOKafkaAdminClient]:
     client = AIOKafkaAdminClient(bootstrap_servers=broker.url)
     try:
         await client.start()
@@ -62,7 +62,7 @@ async def produce(broker: Kafka, topic: str, values: Sequence[bytes | None], **o
     await producer.start()
     try:
         count = len(await producer.partitions_for(topic))
-        sent = [await producer.send(topic, value, partition=at % count) for at, value in enumerate(values)]
+        sent = [await producer.send(topic, value, b"k", partition=at % count) for at, value in enumerate(values)]
         await asyncio.gather(*sent)
     finally:
         await producer.stop()

@@ -11,6 +11,8 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import RecordsToDelete
 from prometheus_client import REGISTRY
 
+from collector.sources.kafka.claims import Standing
+
 from .cluster import (
     SOURCE,
     StubIntake,
@@ -48,7 +50,7 @@ async def test_what_is_read_is_stored_with_its_place_and_confirmed(kafka: Kafka)
         await until(lambda: len(intake.items) == 2000)
     assert_each_once(VALUES, intake)
     assert sorted(intake.places) == [(f"{topic}/{number}", offset) for number in range(4) for offset in range(500)]
-    places = {TopicPartition(topic, number): (500, {}) for number in range(4)}
+    places = {TopicPartition(topic, number): Standing(500, {}) for number in range(4)}
     assert await standings(kafka, group) == places
     assert {intake.committed[f"{topic}/{number}"] for number in range(4)} == {"500"}
     assert metric("vedette_kafka_lag_records") == metric("vedette_kafka_partitions") == 0
@@ -159,7 +161,7 @@ async def test_a_member_that_was_taken_for_dead_stores_nothing_that_is_not_its_o
 async def test_every_record_is_an_item_at_least(kafka: Kafka) -> None:
     topic, intake = await new_topic(kafka, 1), StubIntake()
     two = b"[" + falco(1) + b"," + falco(2) + b"]"
-    poison = [None, b"", b"\xff\x00\n", b'{"rule": ', b"[]", b" \n "]
+    poison = [None, b"", b"\xff\x00\n", b'{"rule":', b"[]", b" \n "]
     await produce(kafka, topic, [falco(0), two, *poison, falco(3)])
     async with reading(intake, settings(kafka, topic, group_id=new_name("group"))):
         await until(lambda: falco(3) in intake.items)
@@ -171,7 +173,7 @@ async def test_every_record_is_an_item_at_least(kafka: Kafka) -> None:
         (b"", (origin, 2)),
         (b"", (origin, 3)),
         (b"\xff\x00", (origin, 4)),
-        (b'{"rule": ', (origin, 5)),
+        (b'{"rule":', (origin, 5)),
         (b"[]", (origin, 6)),
         (b" \n ", (origin, 7)),
         (falco(3), (origin, 8)),
