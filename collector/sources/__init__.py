@@ -8,11 +8,13 @@ from typing import Any, Final
 
 from collector.sources.files import FilesSettings, FilesSource
 from collector.sources.http import HttpSettings, HttpSource
+from collector.sources.kafka import KafkaSettings, KafkaSource
 from collector.sources.stdin import StdinSettings, StdinSource
 
 SOURCES: Final[dict[str, tuple[type[Any], type[Any]]]] = {
     "http": (HttpSettings, HttpSource),
     "files": (FilesSettings, FilesSource),
+    "kafka": (KafkaSettings, KafkaSource),
     "stdin": (StdinSettings, StdinSource),
 }
 """Every source by its configuration key: its settings, and its class `(name, settings, intake, decoders)`."""

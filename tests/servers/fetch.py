@@ -2,9 +2,9 @@
 
 They lie in one folder outside the repository: $VEDETTE_TESTS_CACHE, else vedette-tests in the user's cache folder. What
 is there already stays; two runs at a time wait for each other. Downloads go through `mvn` and `apt-get` as this machine
-has them configured. OpenSearch is checked against the SHA-256 sums below; apt checks Debian packages against the signed
-index of their archive, so they follow the distribution's security updates. Request Tracker alone cannot run from a
-folder: it is installed, which needs root, and no service of it is started.
+has them configured. OpenSearch is checked against the SHA-256 sums below, Kafka by Maven; apt checks Debian packages
+against the signed index of their archive, so they follow the distribution's security updates. Request Tracker alone
+cannot run from a folder: it is installed, which needs root, and no service of it is started.
 
 This module needs nothing but the standard library: it runs before there is an environment.
 """
@@ -37,6 +37,7 @@ ALERTMANAGER: Final = CACHE / "alertmanager"
 TEMPLATES: Final = "templates"
 """Folder of Alertmanager's templates, beside its program and in its working folder."""
 RSYSLOG: Final = CACHE / "rsyslog"
+KAFKA: Final = CACHE / "kafka-4.3.1"
 
 
 class Artefact(NamedTuple):
@@ -59,6 +60,19 @@ OPENSEARCH_3_SERVER: Final = Artefact(
     "org.opensearch.distribution.integ-test-zip:opensearch:3.8.0:zip",
     "196c3cf4602c394f2e40e6174ccbf2a924eae37246f08fa6bbb6b75f9fd5ff1f",
 )
+KAFKA_POM: Final = """
+<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>vedette.tests</groupId><artifactId>kafka</artifactId><version>1</version><packaging>pom</packaging>
+  <dependencies>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>4.3.1</version></dependency>
+    <dependency>
+      <groupId>org.apache.logging.log4j</groupId><artifactId>log4j-slf4j-impl</artifactId><version>2.25.4</version>
+    </dependency>
+  </dependencies>
+</project>
+"""
+"""Kafka's broker is some forty jars. Maven checks each against the sum that its repository states."""
 RSYSLOG_LIBRARIES: Final = ("libestr0", "libfastjson4", "liblognorm5")
 """What rsyslog links to beside what every Debian has."""
 REQUEST_TRACKER_PACKAGES: Final = ("request-tracker5", "rt5-db-sqlite", "rt5-standalone", "starman")
@@ -157,6 +171,14 @@ def fetch_opensearch_2() -> None:
 def fetch_opensearch_3() -> None:
     with appearing(OPENSEARCH_3) as folder:
         unpack(OPENSEARCH_3_SERVER, folder)
+
+
+def fetch_kafka() -> None:
+    with tempfile.TemporaryDirectory(dir=CACHE) as project, appearing(KAFKA) as folder:
+        pom = Path(project) / "pom.xml"
+        pom.write_text(KAFKA_POM)
+        copy = ("dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={folder}")
+        run("mvn", "-q", "-B", "-f", str(pom), *copy)
 
 
 @contextmanager
@@ -261,13 +283,14 @@ PARTS: Final[Mapping[str, Part]] = MappingProxyType(
     {
         "opensearch-2": Part(OPENSEARCH_2.exists, lacks_maven, fetch_opensearch_2),
         "opensearch-3": Part(OPENSEARCH_3.exists, lacks_maven, fetch_opensearch_3),
+        "kafka": Part(KAFKA.exists, lacks_maven, fetch_kafka),
         "prometheus": Part(PROMETHEUS.exists, lacks_apt, fetch_prometheus),
         "alertmanager": Part(ALERTMANAGER.exists, lacks_apt, fetch_alertmanager),
         "rsyslog": Part(RSYSLOG.exists, lacks_apt, fetch_rsyslog),
         "request-tracker": Part(request_tracker_installed, lacks_root, fetch_request_tracker),
     }
 )
-RUNS_ON_JAVA: Final[Mapping[str, int]] = MappingProxyType({"opensearch-2": 17, "opensearch-3": 25})
+RUNS_ON_JAVA: Final[Mapping[str, int]] = MappingProxyType({"opensearch-2": 17, "opensearch-3": 25, "kafka": 17})
 
 
 def run(*command: str, cwd: str | None = None, text: str | None = None) -> None:

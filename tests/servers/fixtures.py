@@ -2,7 +2,7 @@
 
 The servers themselves (`…_server`) start when a test first asks for them and run until the session ends. What tests ask
 for (`opensearch_secured`, `opensearch_3`, `request_tracker`) is the same server, running and empty, whatever the test
-before did to it. A server that does not start is an error, never a skip.
+before did to it; `kafka` keeps its topics. A server that does not start is an error, never a skip.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import pytest
 
 from .alertmanager import Alertmanager
+from .kafka import Kafka
 from .opensearch import OpenSearch, new_opensearch_3, new_opensearch_secured
 from .process import Host
 from .prometheus import Prometheus
@@ -40,6 +41,12 @@ def opensearch_secured_server(servers_host: Host) -> Iterator[OpenSearch]:
 @pytest.fixture(scope="session")
 def opensearch_3_server(servers_host: Host) -> Iterator[OpenSearch]:
     with new_opensearch_3(servers_host) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def kafka_server(servers_host: Host) -> Iterator[Kafka]:
+    with Kafka(servers_host) as server:
         yield server
 
 
@@ -70,6 +77,13 @@ def opensearch(request: pytest.FixtureRequest) -> OpenSearch:
     """Each of both in turn."""
     server: OpenSearch = request.getfixturevalue(request.param)
     return server
+
+
+@pytest.fixture
+def kafka(kafka_server: Kafka) -> Kafka:
+    """Kafka 4; each test makes topics and groups of its own names."""
+    kafka_server.ensure()
+    return kafka_server
 
 
 @pytest.fixture

@@ -40,6 +40,6 @@ def test_a_download_with_another_checksum_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_is_answered_with_those_known(tmp_path: Path) -> None:
-    done = run("kafka", cache=tmp_path)
+    done = run("cassandra", cache=tmp_path)
     assert done.returncode == 1
-    assert done.stderr == f"fetch.py: no such server: kafka; there are {', '.join(fetch.PARTS)}\n"
+    assert done.stderr == f"fetch.py: no such server: cassandra; there are {', '.join(fetch.PARTS)}\n"

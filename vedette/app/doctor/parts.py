@@ -9,6 +9,7 @@ from collector.decoders import DECODERS
 from collector.sources.files.probe import probe as probe_files
 from collector.sources.http.probe import check_certificate, check_port, check_token_file, failed
 from collector.sources.http.probe import probe as probe_http
+from collector.sources.kafka.probe import probe as probe_kafka
 from detectors.engine import Engine
 from detectors.loading import load_rules
 from sinks import SINKS, SinkContext
@@ -85,6 +86,10 @@ async def _files(name: str, settings: Any, folder: DataFolder, _: bool) -> Seque
     return await in_thread(look)
 
 
+async def _kafka(name: str, settings: Any, _folder: DataFolder, _running: bool) -> Sequence[Check]:
+    return await probe_kafka(name, settings)
+
+
 async def _stdin(_name: str, _settings: Any, _folder: DataFolder, _running: bool) -> Sequence[Check]:
     return [Check("standard input: read by the agent, nothing to try")]
 
@@ -92,6 +97,7 @@ async def _stdin(_name: str, _settings: Any, _folder: DataFolder, _running: bool
 SOURCE_PROBES: Final[dict[str, Callable[[str, Any, DataFolder, bool], Awaitable[Sequence[Check]]]]] = {
     "http": _http,
     "files": _files,
+    "kafka": _kafka,
     "stdin": _stdin,
 }
 """What is tried of each kind of source: `(name, settings, folder, an agent is running)`."""
