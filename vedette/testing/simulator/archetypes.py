@@ -29,7 +29,7 @@ class Archetype(NamedTuple):
     weekend: float
     """Load at weekends."""
     start: tuple[Program, ...]
-    """Programs that a container starts with."""
+    """Programs that a container starts with; the last one is what it is there for."""
     programs: tuple[Program, ...] = ()
     programs_h: float = 0.0
     files: tuple[str, ...] = ()
@@ -203,8 +203,8 @@ ARCHETYPES: Final = (
         1.0,
         0.1,
         (
-            Program("/usr/bin/git", "git clone --depth 1 https://git.example.com/{name}.git", "bash"),
             Program("/bin/bash", "bash -e /builds/{id}/script.sh", _INIT),
+            Program("/usr/bin/git", "git clone --depth 1 https://git.example.com/{name}.git", "bash"),
         ),
         (
             Program("/usr/local/go/bin/go", "go test ./...", "make"),
@@ -227,7 +227,7 @@ ARCHETYPES: Final = (
         "Deployment",
         0.02,
         ("metrics-agent", "log-shipper", "license-agent"),
-        (1, 2),
+        (1, 1),
         "agent:1005",
         8126,
         0.0,

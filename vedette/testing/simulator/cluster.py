@@ -27,6 +27,8 @@ _NODE_LIFE_DAYS: Final = 10.0
 """Mean time between replacements of a node."""
 _LATE_SHARE: Final = 0.08
 """Of teams that come while the simulation runs."""
+_PROBED_SHARE: Final = 0.03
+"""Of workloads whose probes are in the flow log; the second one's always are."""
 _TEAMS: Final = (
     "shop",
     "pay",
@@ -41,8 +43,9 @@ _TEAMS: Final = (
     "supply",
     "legal",
 )
-_NETWORKS: Final = ("192.0.2", "198.51.100", "203.0.113")
-"""Documentation ranges (RFC 5737): the simulated internet. Vendors have addresses below 128, strangers the others."""
+_NETWORKS: Final = ("198.51.100", "203.0.113", "198.18.10", "198.18.77", "198.19.3", "198.19.200")
+"""The simulated internet: ranges for documentation (RFC 5737) and for benchmarks (RFC 2544). Not 192.0.2.0/24, which a
+shipped rule takes for misuse. Vendors have addresses below 128, strangers the others."""
 _VENDORS_PER_NETWORK: Final = 31
 
 
@@ -102,6 +105,11 @@ class Workload:
     """How often a cron job runs."""
     probed: bool
     """Whether its probes are in the flow log (they are where the node and the pod are in different subnets)."""
+
+    @property
+    def leads_team(self) -> bool:
+        """Whether it is the first workload of its team."""
+        return self.index % _WORKLOADS_PER_TEAM == 0
 
     @property
     def service(self) -> str:
@@ -193,7 +201,7 @@ def _workload(config: SimulationConfig, index: int) -> Workload:
         externals,
         _born_ns(config, team, index),
         random.choice((10, 15, 30, 60, 60, 360, 1440)),
-        random.random() < 0.03,  # noqa: PLR2004 - a share
+        index == 1 or random.random() < _PROBED_SHARE,
     )
 
 

@@ -12,8 +12,8 @@ from vedette.testing.simulator.record import Emission
 
 FORMAT: Final = "vpc_flow"
 FIELDS: Final = (
-    "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status "
-    "vpc-id subnet-id instance-id tcp-flags pkt-srcaddr pkt-dstaddr flow-direction"
+    "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action "
+    "log-status vpc-id subnet-id instance-id tcp-flags pkt-srcaddr pkt-dstaddr flow-direction"
 )
 """The order of fields: the decoder's `context`."""
 TCP: Final = 6
@@ -67,7 +67,7 @@ def _line(
     end_s = time_ns // SECOND_NS
     payload = (
         f"5 111122223333 eni-{interface} {source} {destination} {source_port} {destination_port} {protocol} "
-        f"{sent_bytes // _PACKET_BYTES + 1} {sent_bytes} {end_s - duration_s} {end_s} {action} OK vpc-0d0c0b0a090807060 "
-        f"subnet-0d0c0b0a090807061 i-{interface} {flags} {source} {destination} {direction}"
+        f"{sent_bytes // _PACKET_BYTES + 1} {sent_bytes} {end_s - duration_s} {end_s} {action} OK "
+        f"vpc-0d0c0b0a090807060 subnet-0d0c0b0a090807061 i-{interface} {flags} {source} {destination} {direction}"
     ).encode()
     return Emission(end_s * SECOND_NS, payload, FORMAT, "")

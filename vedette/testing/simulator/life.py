@@ -33,6 +33,8 @@ _SCATTER: Final = 4.0
 _PROMETHEUS_INTERFACE: Final = "0aa1b2c3d4e5f6071"
 _TOKEN_READS_H: Final = 0.1
 """Readings of its token by a pod in an hour."""
+_PROBED_PODS: Final = 2
+"""Pods of a probed workload that are in another subnet than their nodes, so that the flow log has their probes."""
 _FIRST_PORT: Final = 32_768
 _EPHEMERAL_PORTS: Final = 28_000
 _OUTSIDE_SHARE: Final = 0.25
@@ -52,14 +54,14 @@ class Life:
         self._random = random
         self.services = list(services)
         kind = workload.archetype
-        self.main = kind.start[0] if not _fills(kind.start[0]) else self._filled(kind.start[0])
+        self.main = self._filled(kind.start[-1])
         acts: list[tuple[Act, float]] = [
             (self._talk, kind.talks_h),
             (self._connect, kind.connects_h),
             (self._run, kind.programs_h if kind.programs else 0.0),
             (self._write, kind.files_h),
             (self._call, kind.calls_h),
-            (self._read_token, _TOKEN_READS_H),
+            (self._read_token, 0.0 if kind.kind == "Job" else _TOKEN_READS_H),
         ]
         self._acts = [act for act, _ in acts]
         self._weights = list(accumulate(rate for _, rate in acts))
@@ -73,8 +75,9 @@ class Life:
         for program in self._workload.archetype.start:
             out.append(falco.program_started(pod.box, at_ns, self._filled(program)))
             at_ns += self._random.randrange(SECOND_NS // 10, 3 * SECOND_NS)
-        out.append(falco.credential_read(pod.box, at_ns, self.main, TOKEN_PATH))
         workload = self._workload
+        if workload.archetype.kind != "Job":  # builds are given no token
+            out.append(falco.credential_read(pod.box, at_ns, self.main, TOKEN_PATH))
         if workload.index % 3 == 0:
             for resource in ("configmaps", "secrets"):
                 call = Call("get", resource, workload.namespace, f"{workload.name}-{resource[:-1]}")
@@ -103,12 +106,12 @@ class Life:
     def _regular(self, pods: Sequence[Pod], start_ns: int, end_ns: int, out: list[Emission]) -> None:
         """What comes like clockwork: scrapes, probes, pushes to a vendor, leases."""
         kind, workload = self._workload.archetype, self._workload
-        for pod in pods:
+        for number, pod in enumerate(pods):
             at_ns = start_ns + self._phase_ns
             if kind.scraped and pod.lives_at(at_ns):
                 talk = flow.Conversation(PROMETHEUS, 40_000 + workload.index % 9000, pod.address, 9090, 9_400, 310_000)
                 out.append(flow.sent(_PROMETHEUS_INTERFACE, at_ns, talk, 59))
-            if workload.probed:
+            if workload.probed and number < _PROBED_PODS:
                 self._each_minute(self._probe, pod, start_ns, end_ns, out)
             if kind.pushes:
                 self._each_minute(self._push, pod, start_ns, end_ns, out)

@@ -106,6 +106,7 @@ class PersonActor:
         self._seed = cluster.config.seed
         self._random = stream(self._seed, "work", person.name)
         standing = [actor for actor in actors if actor.workload.archetype.kind in ("Deployment", "StatefulSet")]
+        self._called_ns = 0
         self.own = self._random.sample(standing, min(len(standing), 8))
 
     def caller_at(self, time_ns: int) -> Caller:
@@ -123,7 +124,9 @@ class PersonActor:
             for _ in range(poisson(random, person.requests_h * (end_ns - start_ns) / HOUR_NS)):
                 self._act(start_ns + random.randrange(end_ns - start_ns), caller, out)
         if person.role == "sre" and (start_ns - START_NS) % DAY_NS == 0 and random.random() < _INCIDENTS_A_NIGHT:
-            self._answer_call(start_ns + random.randrange(SECOND_NS, 5 * HOUR_NS), out)
+            self._called_ns = start_ns + random.randrange(5 * HOUR_NS)
+        if start_ns <= self._called_ns < end_ns:
+            self._answer_call(self._called_ns, out)
 
     def _act(self, time_ns: int, caller: Caller, out: list[Emission]) -> None:
         random, draw = self._random, self._random.random()

@@ -127,6 +127,7 @@ class WorkloadActor:
         name, namespace, created = self.workload.name, self.workload.namespace, 201
         caller = self._deployer()
         for call in (
+            *((Call("create", "namespaces", "", namespace, code=created),) if self.workload.leads_team else ()),
             Call("create", "serviceaccounts", namespace, name, code=created),
             Call("create", "services", namespace, name, code=created),
             self._written("create", created),

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 def sensor_killed(stage: Stage) -> Steps:
     """Falco on one node falls silent."""
-    slot = stage.random.randrange(len(stage.cluster.slots))
-    node = stage.cluster.node_at(slot, stage.start_ns)
+    end_ns = stage.start_ns + stage.span_ns("hours")
+    nodes = [stage.cluster.node_at(slot, stage.start_ns) for slot in range(len(stage.cluster.slots))]
+    node = stage.random.choice([node for node in nodes if node.ended_ns > end_ns] or nodes)
     stage.attack.entity = Entity("node", node.name)
     yield from _silence(stage, falco.FORMAT, node.name)
 
