@@ -6,7 +6,7 @@ from typing import Final
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 
-from tools.grafana.panels import AGENT, Query, bars, board, choice, number, quantile, rows, series
+from tools.grafana.panels import AGENT, Query, bars, board, choice, gained, number, quantile, rows, series
 
 CHOSEN: Final = f'{AGENT}, source=~"$source", level=~"$level"'
 """What chooses the alerts."""
@@ -19,8 +19,8 @@ def detections() -> Dashboard:
     made = board("vedette-detections", "Vedette: detections", "What is found, by level, source and rule.")
     made.with_variable(choice("source", "Source", "label_values(vedette_records_received_total, source)"))
     made.with_variable(choice("level", "Level", "label_values(vedette_alerts_opened_total, level)"))
-    opened = f"increase(vedette_alerts_opened_total{{{CHOSEN}}}[$__range])"
-    found = f'increase(vedette_findings_total{{{AGENT}, source=~"$source"}}[$__range])'
+    opened = gained("vedette_alerts_opened_total", CHOSEN, "$__range")
+    found = gained("vedette_findings_total", f'{AGENT}, source=~"$source"', "$__range")
     stored = quantile(0.99, "vedette_delivery_latency_seconds", "").replace("$__rate_interval", "$__range")
     ever = f"count(sum by (rule) (vedette_findings_total{{{AGENT}}}) > 0)"
     for title, about, unit, expression in (
@@ -45,7 +45,7 @@ def detections() -> Dashboard:
 def _over_time(made: Dashboard) -> None:
     made.with_row(Row("Over time"))
     for by in ("level", "source"):
-        opened = f"sum by ({by}) (increase(vedette_alerts_opened_total{{{CHOSEN}}}[$__rate_interval]))"
+        opened = f"sum by ({by}) ({gained('vedette_alerts_opened_total', CHOSEN, '$__rate_interval')})"
         made.with_panel(series(f"Alerts by {by}", "Opened.", "short", Query(opened, f"{{{{{by}}}}}")))
     events = f'sum by (source) (rate(vedette_findings_total{{{AGENT}, source=~"$source"}}[$__rate_interval]))'
     made.with_panel(series("Events by source", "That matched, per second.", "reqps", Query(events, "{{source}}")))

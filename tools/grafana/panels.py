@@ -109,6 +109,15 @@ def rate(metric: str, by: str, others: str = "") -> str:
     return f"sum by ({by}) (rate({metric}{{{AGENT}{others}}}[$__rate_interval]))"
 
 
+def gained(metric: str, chosen: str, window: str) -> str:
+    """Return what counters gained in a window, all of it where a series began within.
+
+    Series of a rule begin with its first match, at that value; `increase` alone leaves out each rule's first alert.
+    """
+    counter = f"{metric}{{{chosen}}}"
+    return f"((({counter} unless last_over_time({counter}[1d] offset {window})) + 0) or increase({counter}[{window}]))"
+
+
 def quantile(share: float, metric: str, by: str) -> str:
     """Return a quantile of a histogram, by a label; by nothing with an empty one."""
     labels = ", ".join(filter(None, ("le", by)))

@@ -6,7 +6,7 @@ from typing import Final
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 
-from tools.grafana.panels import AGENT, Query, bars, board, choice, number, rate, rows, series
+from tools.grafana.panels import AGENT, Query, bars, board, choice, gained, number, rate, rows, series
 
 _RULE: Final = f'{AGENT}, rule=~"$rule"'
 _INFO: Final = f"max by (rule, title, level, pack) (vedette_rule_info{{{_RULE}}})"
@@ -27,7 +27,7 @@ def _by_rule(metric: str) -> str:
 
 
 def _now(made: Dashboard) -> None:
-    silent = f"count({_INFO} unless on (rule) {_by_rule('vedette_findings_total')}) or vector(0)"
+    silent = f"count({_never_matched()}) or vector(0)"
     left_out = f"sum(vedette_correlation_left_out_total{{{_RULE}}}) or vector(0)"
     shadow = f"sum({_by_rule('vedette_shadow_findings_total')})"
     for title, about, expression in (
@@ -47,9 +47,8 @@ def _noise(made: Dashboard) -> None:
     matched = f"topk(20, sum by (title) ({_by_rule('vedette_findings_total')} {_TITLED}))"
     made.with_panel(bars("Alerts", "Rules that cost people most.", "short", Query(alerts, "{{title}}")))
     made.with_panel(bars("Events that matched", "Rules that match most.", "short", Query(matched, "{{title}}")))
-    over_time = (
-        f"topk(10, sum by (rule) (increase(vedette_alerts_opened_total{{{_RULE}}}[$__rate_interval])) {_TITLED})"
-    )
+    opened = gained("vedette_alerts_opened_total", _RULE, "$__rate_interval")
+    over_time = f"topk(10, sum by (title) (sum by (rule) ({opened}) {_TITLED}))"
     made.with_panel(
         series("Alerts over time", "The ten noisiest rules.", "short", Query(over_time, "{{title}}"), width=12)
     )
@@ -67,18 +66,21 @@ def _hidden(made: Dashboard) -> None:
     made.with_panel(rows("Rules in shadow", "What they would have done.", shadow, width=12))
     hits = f"sum by (exception, rule) (vedette_exception_hits_total{{{_RULE}}}) {_TITLED}"
     made.with_panel(rows("Exceptions", "Events that they let pass.", {"events": hits}, width=12))
-    never = f"{_INFO} unless on (rule) {_by_rule('vedette_findings_total')} unless on (rule) ({_hidden_rules()})"
-    made.with_panel(rows("Rules that never matched", "Test them, or take them out.", {"loaded": never}, width=24))
+    about = "Test them, or take them out."
+    made.with_panel(rows("Rules that never matched", about, {"loaded": _never_matched()}, width=24))
 
 
-def _hidden_rules() -> str:
-    return f"{_by_rule('vedette_shadow_findings_total')} or {_by_rule('vedette_exception_hits_total')}"
+def _never_matched() -> str:
+    metrics = ("vedette_findings_total", "vedette_shadow_findings_total", "vedette_exception_hits_total")
+    return " unless on (rule) ".join((_INFO, *map(_by_rule, metrics)))
 
 
 def _correlations(made: Dashboard) -> None:
     made.with_row(Row("Correlations"))
-    left_out = f"sum by (reason) (rate(vedette_correlation_left_out_total{{{_RULE}}}[$__rate_interval])) or vector(0)"
-    made.with_panel(series("Matches left out", "By reason.", "reqps", Query(left_out, "{{reason}}"), width=12))
+    left_out = f"sum by (reason, rule) (vedette_correlation_left_out_total{{{_RULE}}}) {_TITLED}"
+    about = "Since the journal began. Late: the window was closed. No group, no value: the event lacks the field."
+    shown = Query(f"topk(20, {left_out})", "{{reason}}: {{title}}")
+    made.with_panel(bars("Matches left out", about, "short", shown))
     late = f"max by (source) (vedette_watermark_lag_seconds{{{AGENT}}})"
     made.with_panel(series("Event time behind", "By source.", "s", Query(late, "{{source}}"), width=12))
 
