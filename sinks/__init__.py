@@ -15,6 +15,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from sinks.alertmanager import AlertmanagerSettings, AlertmanagerSink
+from sinks.kafka import KafkaSettings, KafkaSink
 from sinks.opensearch import OpenSearchSettings, OpenSearchSink
 from sinks.rt import RtSettings, RtSink
 from sinks.stdout import StdoutSettings, StdoutSink
@@ -32,6 +33,7 @@ sink opens nothing and never fails."""
 
 SINKS: Final[dict[str, tuple[type[BaseModel], SinkFactory]]] = {
     "alertmanager": (AlertmanagerSettings, AlertmanagerSink),
+    "kafka": (KafkaSettings, KafkaSink),
     "opensearch": (OpenSearchSettings, OpenSearchSink),
     "rt": (RtSettings, RtSink),
     "stdout": (StdoutSettings, StdoutSink),

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import secrets
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from sinks import SINKS, SinkContext
+from vedette.schema.limits import MIB
 from vedette.testing.sinks import StandingClock
 
 if TYPE_CHECKING:
@@ -21,16 +22,18 @@ if TYPE_CHECKING:
     from tests.servers.kafka import Kafka
     from vedette.runtime.sink import Sink
 
+T = TypeVar("T")
+
 
 class KafkaBench:
     once = False
 
-    def __init__(self, folder: Path, broker: Kafka, *, partitions: int = 1, **topic_settings: str) -> None:
+    def __init__(self, folder: Path, broker: Kafka, *, partitions: int = 1, limit_bytes: int = 64 * MIB) -> None:
         self._folder = folder
         self._broker = broker
         self._partitions = partitions
         self.topic = f"alerts-{secrets.token_hex(4)}"
-        _in_thread(self._create(topic_settings))
+        _in_thread(self._create({"max.message.bytes": str(limit_bytes)}))
 
     def make(self, **more: Any) -> Sink:
         settings, factory = SINKS["kafka"]
@@ -70,7 +73,7 @@ class KafkaBench:
         return found
 
 
-def _in_thread(call: Coroutine[Any, Any, Any]) -> Any:
+def _in_thread(call: Coroutine[Any, Any, T]) -> T:
     """Run it in a loop of its own: a bench is asked from within the loop of its test."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, call).result()

@@ -132,7 +132,7 @@ async def test_what_is_tried_again_is_written_once(kafka: Kafka, tmp_path: Path)
 @servers
 async def test_a_record_that_is_too_large_costs_only_itself(kafka: Kafka, tmp_path: Path) -> None:
     limit = len(sample_revision(1).document) + 200
-    bench = KafkaBench(tmp_path, kafka, **{"max.message.bytes": str(limit)})
+    bench = KafkaBench(tmp_path, kafka, limit_bytes=limit)
     sink = bench.make(compression="none")
     await sink.start()
     large = sample_revision(2)._replace(document=b'"%s"' % (b"x" * limit))
