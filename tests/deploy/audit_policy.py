@@ -17,13 +17,22 @@ _BODIES: Final = {"Metadata": ("requestObject", "responseObject"), "Request": ("
 
 def logged(policy: dict[str, Any], event: Event) -> Event | None:
     """What the policy lets through of an event that was logged in full; None: nothing."""
-    rule = next((rule for rule in policy["rules"] if _fits(rule, event)), {"level": "None"})
+    rule = _first(policy, event)
     stages = {*policy.get("omitStages", ()), *rule.get("omitStages", ())}
     if rule["level"] == "None" or event.get("stage") in stages:
         return None
     level = min(rule["level"], event.get("level", "RequestResponse"), key=LEVELS.index)
     hidden = _BODIES.get(level, ())
     return {**{key: value for key, value in event.items() if key not in hidden}, "level": level}
+
+
+def level_of(policy: dict[str, Any], event: Event) -> str:
+    """The level that the policy gives an event."""
+    return str(_first(policy, event)["level"])
+
+
+def _first(policy: dict[str, Any], event: Event) -> dict[str, Any]:
+    return next((rule for rule in policy["rules"] if _fits(rule, event)), {"level": "None"})
 
 
 def _fits(rule: dict[str, Any], event: Event) -> bool:

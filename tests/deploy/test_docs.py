@@ -14,7 +14,7 @@ from vedette.app.config_check import check_config
 from vedette.app.config_file import load_config
 from vedette.app.metrics.endpoint import SILENT_S
 
-from .helm import template
+from .go_tools import template
 from .rendered import CHART, PORTS, ROOT, configuration, of_kind, pod_of
 from .senders import CONNECT
 from .test_manifests import DEFAULTS, SCHEMA, merged

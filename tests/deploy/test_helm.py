@@ -7,7 +7,7 @@ import os
 import pytest
 import yaml
 
-from .helm import run, template
+from .go_tools import helm, template
 from .rendered import CHART, FULL_VALUES, GOLDEN, configuration, pod_of
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(1200)]  # the first run builds Helm
@@ -27,7 +27,7 @@ def test_the_render_is_the_golden_one(name: str) -> None:
 
 
 def test_the_linter_finds_nothing() -> None:
-    done = run("lint", "--strict", CHART, "--values", FULL_VALUES)
+    done = helm("lint", "--strict", CHART, "--values", FULL_VALUES)
     assert done.returncode == 0, done.stdout
 
 
