@@ -19,7 +19,7 @@ from vedette.schema.limits import TEXT_CHARS_MAX
 if TYPE_CHECKING:
     from sinks.opensearch.settings import OpenSearchSettings
 
-TEMPLATE_VERSION: Final = 1
+TEMPLATE_VERSION: Final = 2
 """Raised with every change of a template here; a newer one on the server is left alone."""
 PRIORITY: Final = 200
 """Above the catch-all templates that operators have; below what they write to override ours."""
@@ -76,6 +76,7 @@ def _alert_fields() -> Body:
             title=_WORDS,
             desc=_TEXT,
             analytic=_object(**_fields(_KEYWORD, "uid name type")),
+            related_analytics=_object(**_fields(_KEYWORD, "uid name type")),
             attacks=_object(tactic=_technique(), technique=_technique(), sub_technique=_technique()),
         ),
         "resources": _object(**_fields(_KEYWORD, "type name namespace uid version")),
@@ -86,7 +87,8 @@ def _alert_fields() -> Body:
         "unmapped": _object(
             **_fields(_KEYWORD, "alert_id cluster dedup_values incomplete cut"),
             **_fields(_LONG, "generation revision version seq time_ns opened_ns closes_ns first_seen_ns last_seen_ns"),
-            rule=_object(**_fields(_KEYWORD, "id level status author pack attack controls tags"), title=_WORDS),
+            rule=_object(**_fields(_KEYWORD, "id level status author pack attack controls tags dedup_as"), title=_WORDS),
+            rules=_object(**_fields(_KEYWORD, "id level"), title=_WORDS, count=_LONG),
             facts=_facts(),
             workload=_object(**_fields(_KEYWORD, "kind name namespace"), inferred=_BOOLEAN),
             explanation=_object(**_fields(_KEYWORD, "where field path"), **_fields(_WORDS, "test value")),
