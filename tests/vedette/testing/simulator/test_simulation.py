@@ -15,6 +15,7 @@ import orjson
 import pytest
 
 from collector.decoders import DECODERS
+from collector.enrichers.workload import likely_owner
 from vedette.testing.simulator import (
     FLOW_FIELDS,
     SCENARIOS,
@@ -179,6 +180,14 @@ def test_a_run_is_the_same_under_other_hashes_and_in_other_strides(hash_seed: st
     assert answer.stdout.strip() == digest.hexdigest()
 
 
+def test_workloads_can_be_told_from_the_names_of_pods(quiet: Run) -> None:
+    seen = [orjson.loads(record.payload)["output_fields"] for record in quiet.records if record.format == "falco"]
+    pods = {(fields["k8s.pod.name"], fields["container.name"]) for fields in seen if "k8s.pod.name" in fields}
+    owners = {pod: likely_owner(pod) for pod, _ in pods}
+    assert {pod: owner.name for pod, owner in owners.items() if owner} == dict(pods)
+    assert {owner.kind for owner in owners.values() if owner} == {"Deployment", "StatefulSet", "CronJob"}
+
+
 def test_other_seeds_are_other_days() -> None:
     first, second = (play(SimulationConfig(pods=30, days=1, seed=seed)).records for seed in (1, 2))
     assert not {record.payload for record in first} & {record.payload for record in second}
@@ -290,7 +299,9 @@ def test_files_and_labels_belong_together(tmp_path: Path, capsys: pytest.Capture
         payload = lines[record["file"]][record["line"] - 1]
         found = document(SimulatedRecord(format_name, 0, payload, None))
         assert DECODERS[format_name].time_ns(found) == record["time_ns"]
-    assert "falco.jsonl" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "flow: scrapes" in printed
+    assert "per second of CPU" in printed
 
 
 def test_a_call_that_can_not_be_played_ends_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
