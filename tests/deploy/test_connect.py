@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -42,10 +43,11 @@ EXEC: Final = audit_event(
 EXEC_ALERT: Final = "Exec Into A kube-system Pod"
 
 
-@pytest.fixture
-async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
-    made = Cluster(tmp_path)
-    await made.agent.start()
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """One for all tests: what one sends, none of the others asks about."""
+    made = Cluster(tmp_path_factory.mktemp("cluster"))
+    asyncio.run(made.agent.start())
     yield made
     made.agent.kill()
 
@@ -77,8 +79,7 @@ async def test_falco_alerts_arrive(cluster: Cluster) -> None:
     fields = {"Content-Type": "application/json", "User-Agent": "falcosecurity/falco"}
     assert (await cluster.post(http["url"], body, fields, certificate=True)).json() == {"accepted": 1, "duplicates": 0}
     assert (await cluster.post(http["url"], body, fields, certificate=True)).json()["duplicates"] == 1, "a retry"
-    found = await cluster.alerts()
-    assert titles(found) == {"Terminal shell in container"}
+    assert "Terminal shell in container" in titles(await cluster.alerts())
     document = DECODERS["falco"].decode(body, "")
     assert (document["evt.time"], document["tags"]) == (2**62 + 1, ["T1059", "container"])
     assert "message" not in document
@@ -139,7 +140,7 @@ LONG: Final = audit_event("long", kind="Event", apiVersion="audit.k8s.io/v1", re
 
 
 async def test_fluent_bit_brings_the_audit_log(cluster: Cluster) -> None:
-    lines = [json.dumps(event, ensure_ascii=False) for event in (EXEC, LONG)]
+    lines = [json.dumps(event, ensure_ascii=False) for event in (EXEC | {"auditID": "of the log"}, LONG)]
     url, body, fields = fluent_bit(AUDIT_LOG, lines)
     assert urlsplit(url)[1:3] == (f"{service_name('audit')}:{PORTS['audit']}", "/k8s-audit")
     assert (await cluster.post(url, body, fields)).json() == {"accepted": 2, "duplicates": 0}
@@ -233,11 +234,16 @@ async def test_fluent_bit_brings_hubble_s_flows(cluster: Cluster) -> None:
     url, body, fields = fluent_bit(settings, [exported()])
     assert urlsplit(url)[1:3] == (f"{service_name('falco')}:{PORTS['falco']}", "/intake/hubble")
     assert {"tls.crt_file", "tls.key_file"} <= set(settings["pipeline"]["outputs"][0])
+    before = processed(cluster)
     reply = await cluster.post(url, body, fields, certificate=True)
     assert reply.json() == {"accepted": 1, "duplicates": 0}
     await cluster.agent.settled()
-    (falco,) = [source for source in read_ledger(cluster.agent.data).sources if source.source == "falco"]
-    assert (falco.received, falco.processed, falco.dead_lettered) == (1, 1, 0)
+    assert processed(cluster) == before + 1
+    assert not cluster.agent.run("dead-letters", "list", "--format", "json").lines
+
+
+def processed(cluster: Cluster) -> int:
+    return sum(source.processed for source in read_ledger(cluster.agent.data).sources)
 
 
 def test_no_file_of_the_folder_is_left_out() -> None:
