@@ -91,16 +91,20 @@ class Connection:
             self._take(content)
 
     async def close(self) -> None:
-        """Take leave, so that the receiver knows that nothing is missing."""
+        """Take leave, and wait until the receiver has read everything and closes too, or for GOODBYE_S.
+
+        Closing before it is done would answer its own farewell with a reset, and what it had not read might be lost.
+        """
         try:
             with suppress(OSError):
                 async with asyncio.timeout(GOODBYE_S):
-                    self.hear()  # closing on unread bytes would reset the connection, and what is under way with it
                     if self._tls is not None:
                         with suppress(ssl.SSLWantReadError):
                             self._tls.unwrap()
                         await self._flush()
                     self._peer.shutdown(socket.SHUT_WR)
+                    while await self._read():
+                        pass
         finally:
             self.abort()
 

@@ -379,6 +379,34 @@ async def test_many_messages_go_in_pieces(tmp_path: Path, stub: SyslogStub) -> N
     assert uids(stub) == [f"{revision.alert_id}-0-1" for revision in revisions]
 
 
+async def test_a_farewell_waits_until_everything_was_read(tmp_path: Path) -> None:
+    """Closing at once would answer what the receiver says last with a reset, and take away what it had not read."""
+    with socket.create_server(("127.0.0.1", 0)) as slow:
+        sink = new_sink(tmp_path, slow.getsockname()[1])
+        await sink.start()
+        await delivered(sink, *THREE)
+        peer, _ = slow.accept()
+        stopping = asyncio.ensure_future(sink.stop())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        talk(peer)
+        assert not stopping.done()
+        stream = b"".join(iter(lambda: peer.recv(1000), b""))
+        peer.close()
+        await stopping
+    assert [read_message(frame).data["vedette@32473"]["uid"] for frame in read_frames(stream)[0]] == UIDS
+
+
+async def test_a_farewell_that_is_not_answered_is_cut_short(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        sink = new_sink(tmp_path, deaf.getsockname()[1])
+        await sink.start()
+        await delivered(sink, *THREE)
+        async with asyncio.timeout(5):
+            await sink.stop()
+            await sink.stop()
+
+
 def reset_on_close(peer: socket.socket) -> None:
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
