@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from . import fetch
 
 MAVEN = """#!/bin/sh
@@ -43,3 +45,20 @@ def test_an_unknown_name_is_answered_with_those_known(tmp_path: Path) -> None:
     done = run("cassandra", cache=tmp_path)
     assert done.returncode == 1
     assert done.stderr == f"fetch.py: no such server: cassandra; there are {', '.join(fetch.PARTS)}\n"
+
+
+def test_a_program_looks_for_its_templates_where_it_runs() -> None:
+    built = b"\0/usr/share/prometheus/alertmanager355\0/usr/share/prometheus/alertmanager/ui\0"
+    moved = fetch.relocated(built)
+    assert len(moved) == len(built), "offsets stay"
+    path, _, rest = moved[1:].partition(b"355")
+    assert os.path.normpath(path.decode()) == fetch.TEMPLATES
+    assert rest == b"\0/usr/share/prometheus/alertmanager/ui\0"
+
+
+@pytest.mark.parametrize(
+    "program", [b"", b"/usr/share/prometheus/alertmanager/" * 2, b"/usr/share/prometheus/alertmanager1" * 2]
+)
+def test_a_program_that_is_built_otherwise_is_refused(program: bytes) -> None:
+    with pytest.raises(fetch.FetchError, match="look at `relocated`"):
+        fetch.relocated(program)

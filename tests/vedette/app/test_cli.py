@@ -165,7 +165,7 @@ def test_a_good_configuration_is_counted(vedette: Call, tmp_path: Path, rule_fil
         ("clutser: x", "did you mean `cluster`?"),
         (
             "sinks: {raw: {stdout: , log: events}}",
-            "sinks.raw.log: `stdout` takes alerts only; use one of opensearch, syslog, webhook, or remove `log`",
+            "sinks.raw.log: `stdout` takes alerts only; use one of kafka, opensearch, syslog, webhook, or remove `log`",
         ),
     ],
 )
