@@ -32,6 +32,9 @@ RECORDS = int(os.environ.get("VEDETTE_KAFKA_RECORDS", "20000"))
 KILLS = max(8, RECORDS // 5_000)
 PARTITIONS = 6
 SESSION_S = 1.0
+STEP = 50
+KILL_S = 3.0
+"""About what a kill takes with all that belongs to it; so long there must be something to read."""
 
 NO_RULE = """
 title: Nothing
@@ -64,10 +67,10 @@ async def write(kafka: Kafka, topic: str, done: asyncio.Event) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=kafka.url, linger_ms=5, compression_type="lz4")
     await producer.start()
     try:
-        for begin in range(0, RECORDS, 500):
-            sent = [await producer.send(topic, value(number)) for number in range(begin, min(begin + 500, RECORDS))]
+        for begin in range(0, RECORDS, STEP):
+            sent = [await producer.send(topic, value(number)) for number in range(begin, min(begin + STEP, RECORDS))]
             await asyncio.gather(*sent)
-            await asyncio.sleep(KILLS * 1.5 * 500 / RECORDS)
+            await asyncio.sleep(KILLS * KILL_S * STEP / RECORDS)
     finally:
         await producer.stop()
         done.set()

@@ -5,6 +5,7 @@ No client library is known here: the options are those that aiokafka's clients s
 
 from __future__ import annotations
 
+import logging
 import re
 import ssl
 from pathlib import Path
@@ -102,6 +103,8 @@ def client_options(place: str, connection: KafkaConnection, folder: Path) -> Map
     Raises:
         ConfigError: a file can't be used; names its key.
     """
+    # A broker that is away is worth a line to aiokafka ten times a second; source and sink say so themselves.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     options: dict[str, Any] = {"bootstrap_servers": list(connection.bootstrap_servers), "client_id": "vedette"}
     if connection.tls:
         options["ssl_context"] = _tls_context(place, connection, folder)

@@ -39,12 +39,16 @@ Batch = dict[TopicPartition, "Sequence[KafkaRecord]"]
 
 @dataclass(slots=True)
 class Holding:
-    """A partition that this member owns: all of its own before `position` is stored, `others` claimed the rest."""
+    """A partition that this member owns: all of its own before `position` is stored, `others` claimed the rest.
+
+    `said`: the offset that Kafka is told. It is `position` once this member has stored something; until then what
+    was committed before stays, lest Kafka be told more than is stored. `confirmed`: whether Kafka knows.
+    """
 
     position: int
+    said: int
     others: Claims
     confirmed: bool = False
-    """Whether Kafka knows `position`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +155,7 @@ class Member(ConsumerRebalanceListener):
                 raise
             await asyncio.gather(*(self._journal.store(tp, records, ends[tp]) for tp, records in batch.items()))
             for tp, end in ends.items():
-                self._held[tp].position, self._held[tp].confirmed = end, False
+                self._held[tp] = Holding(end, end, self._held[tp].others)
         self._measure()
 
     async def confirm(self) -> None:
@@ -180,7 +184,7 @@ class Member(ConsumerRebalanceListener):
         standings: dict[TopicPartition, Standing] = {}
         for tp, end in ends.items():
             held = self._held[tp]
-            standings[tp] = Standing(held.position, {**held.others, me: Claim(held.position, end)})
+            standings[tp] = Standing(held.said, {**held.others, me: Claim(held.position, end)})
         await commit(self._consumer, term, standings, lambda: self._term is term)
 
     async def _confirm(self) -> None:
@@ -189,7 +193,7 @@ class Member(ConsumerRebalanceListener):
             return
         unsaid = {tp: held for tp, held in self._held.items() if not held.confirmed}
         if unsaid:
-            standings = {tp: Standing(held.position, held.others) for tp, held in unsaid.items()}
+            standings = {tp: Standing(held.said, held.others) for tp, held in unsaid.items()}
             await commit(self._consumer, term, standings, lambda: self._term is term)
             for held in unsaid.values():
                 held.confirmed = True
@@ -211,11 +215,13 @@ class Member(ConsumerRebalanceListener):
         held: dict[TopicPartition, Holding] = {}
         for tp in term.partitions:
             standing = standings[tp]
-            at = resume_at(standing, self._journal.stored(tp))
+            stored = self._journal.stored(tp)
+            at = resume_at(standing, stored)
             if at is None:
                 at = await self._beginning(tp, new=tp.topic not in begun)
+            said = at if standing.offset is None or stored == at else standing.offset
             others = {member: claim for member, claim in standing.claims.items() if member != me}
-            held[tp] = Holding(at, others, confirmed=at == standing.offset and me not in standing.claims)
+            held[tp] = Holding(at, said, others, confirmed=said == standing.offset and me not in standing.claims)
         if self._current(term):
             with contextlib.suppress(IllegalStateError):  # The group moved on.
                 for tp, holding in held.items():
@@ -243,12 +249,12 @@ class Member(ConsumerRebalanceListener):
             if position < first:
                 RecordsGone(self._source, name, position, first - position).emit()
                 self._journal.gone(first - position)
-                self._held[tp] = Holding(first, held.others)
+                self._held[tp] = Holding(first, first, held.others)
             elif position > end:
                 committed = (await read_standings(self._consumer, [tp]))[tp].offset
                 at = committed if committed is not None and first <= committed <= end else first
                 TopicReplaced(self._source, name, position, at).emit()
-                self._held[tp] = Holding(at, {})
+                self._held[tp] = Holding(at, at, {})
             with contextlib.suppress(IllegalStateError):  # The group moved on.
                 self._consumer.seek(tp, self._held[tp].position)
 
