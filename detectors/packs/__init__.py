@@ -91,7 +91,14 @@ def _test_files(path: Path) -> Iterator[Path]:
 
 
 def _in_folder(path: Path) -> list[Path]:
-    return sorted(file for file in path.rglob("*") if file.suffix in _SUFFIXES and file.is_file())
+    """Return the files of a folder; those in folders such as `..data` are versions of a mounted ConfigMap."""
+    return sorted(
+        file
+        for file in path.rglob("*")
+        if file.suffix in _SUFFIXES
+        and not any(part.startswith("..") for part in file.relative_to(path).parts)
+        and file.is_file()
+    )
 
 
 def _read(path: Path) -> RuleText:

@@ -19,6 +19,15 @@ def test_files_are_read_in_order_of_their_names(tmp_path: Path) -> None:
     assert texts[0].path == texts[0].pack == str(tmp_path / "a.yaml")
 
 
+def test_the_versions_of_a_mounted_configmap_are_left_out(tmp_path: Path) -> None:
+    version = tmp_path / "..2026_11_21_09_14_31.204518"
+    version.mkdir()
+    (version / "a.yml").write_text("title: a")
+    (tmp_path / "..data").symlink_to(version.name)
+    (tmp_path / "a.yml").symlink_to("..data/a.yml")
+    assert [text.path for text in read_rule_files([tmp_path])] == [str(tmp_path / "a.yml")]
+
+
 def test_files_of_tests_are_told_by_their_names(tmp_path: Path) -> None:
     for name in ("a.yml", "a.tests.yml", "b.yaml", "sub/b.tests.yaml", "tests.yml"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
