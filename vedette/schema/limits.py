@@ -15,7 +15,10 @@ ITEM_BYTES_MAX: Final = 8 * MIB
 BODY_BYTES_MAX: Final = 64 * MIB
 """One HTTP body after decompression. API servers split batches at 10 MiB; agents may send more."""
 BODY_RATIO_MAX: Final = 200
-"""Decompressed bytes per compressed byte beyond the first MiB; audit logs reach 22 : 1 under zstd, bombs 1000 : 1."""
+"""Decompressed bytes per compressed byte beyond BODY_FREE_BYTES; audit logs reach 22 : 1 under zstd, bombs 1000 : 1."""
+BODY_FREE_BYTES: Final = 2 * ITEM_BYTES_MAX
+"""Decompressed bytes that no ratio is asked of: one object of 1.5 MB that repeats a character, twice in an event, would
+make a client that does not retry lose its whole batch."""
 JSON_DEPTH_MAX: Final = 200
 """Nesting that a document may have; Kubernetes objects (CRD schemas) stay below 100."""
 IN_FLIGHT_BYTES_MAX: Final = 256 * MIB

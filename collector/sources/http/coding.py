@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import zstandard
 
-from vedette.schema.limits import BODY_RATIO_MAX, KIB, MIB
+from vedette.schema.limits import BODY_FREE_BYTES, BODY_RATIO_MAX, KIB, MIB
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,10 +56,10 @@ def expand(coding: str, body: bytes, bytes_max: int) -> bytes:
     """Undo the coding (a key of `CODINGS`) of a body.
 
     Raises:
-        Expands: it would exceed `bytes_max`, or BODY_RATIO_MAX beyond the first MiB.
+        Expands: it would exceed `bytes_max`, or BODY_RATIO_MAX beyond BODY_FREE_BYTES.
         Corrupt: it is not of that coding, or is cut short.
     """
-    output = _Output(min(bytes_max, MIB + BODY_RATIO_MAX * len(body)))
+    output = _Output(min(bytes_max, BODY_FREE_BYTES + BODY_RATIO_MAX * len(body)))
     if body:
         CODINGS[coding](body, output)
     return b"".join(output.parts)
