@@ -53,8 +53,8 @@ class AlertmanagerSettings(BaseModel):
     link: str | None = None
     """Address that notifications link to, in which `{alert_id}` stands for the alert's id. Default: none."""
     hold_s: Annotated[float, Field(ge=60, le=86_400)] = 900.0
-    """Seconds that an alert holds at least after it was sent, so that it is notified of: more than `group_wait` and
-    `group_interval` of every route that it may take. Default: 900."""
+    """Seconds that an alert holds at least after it was first sent, so that it is notified of: more than `group_wait`
+    and `group_interval` of every route that it may take. Default: 900."""
     document: bool = False
     """Whether the annotation `document` holds the whole alert as JSON, for receivers that are programs. Default:
     false."""

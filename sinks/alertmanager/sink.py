@@ -43,8 +43,8 @@ class _Sent(NamedTuple):
 class AlertmanagerSink:
     """Implements `vedette.runtime.sink.Sink`.
 
-    What it remembers spares a closed alert its time of grace, and nothing more: after a restart one that closes holds
-    `hold_s` longer than it must.
+    What it remembers spares an alert that was sent before its time of grace, and nothing more: after a restart one that
+    is about to end holds `hold_s` longer than it must.
     """
 
     def __init__(self, name: str, settings: AlertmanagerSettings, context: SinkContext) -> None:
@@ -152,9 +152,8 @@ class AlertmanagerSink:
     def _ends_ns(self, document: Document, now_ns: int) -> int:
         """Until when an alert holds; one that closes ends at once if it was sent long enough ago."""
         hold_ns = int(self._settings.hold_s * SECOND_NS)
+        until_ns = firing_until_ns(document, self._since_ns(document, now_ns), hold_ns)
         closed = document.activity_id is Activity.CLOSE
-        since_ns = self._since_ns(document, now_ns) if closed else now_ns
-        until_ns = firing_until_ns(document, since_ns, hold_ns)
         return ended_ns(document) if closed and until_ns <= now_ns else until_ns
 
     def _since_ns(self, document: Document, now_ns: int) -> int:

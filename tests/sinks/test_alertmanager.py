@@ -179,7 +179,7 @@ async def test_an_alert_holds_until_its_window_ends(tmp_path: Path, stub: Webhoo
     sink = new_sink(tmp_path, stub.port, clock)
     await sink.start()
     assert await ends_at(stub, sink, THREE[0]) == 3600
-    clock.time_ns += 600 * SECOND_NS
+    clock.time_ns = THREE[0].opened_ns + 3599 * SECOND_NS
     assert await ends_at(stub, sink, changed(THREE[0], Activity.UPDATE)) == 3600
     await sink.stop()
 
