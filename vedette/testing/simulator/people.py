@@ -44,7 +44,7 @@ _FORBIDDEN_SHARE: Final = 0.012
 """Of requests: the wrong namespace, refused."""
 _MISSING_SHARE: Final = 0.02
 """Of requests: a name mistyped, or gone."""
-_SHELL_SHARE: Final = 0.006
+_SHELL_SHARE: Final = 0.002
 """Of requests of those who may: a shell in a pod."""
 _SECRET_SHARE: Final = 0.004
 """Of requests of site reliability engineers: one secret read."""

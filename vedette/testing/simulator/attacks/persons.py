@@ -44,10 +44,12 @@ def credential_in_two_networks(stage: Stage) -> Steps:
     random, actor, at_ns = stage.random, stage.person("developer"), stage.start_ns
     stolen = actor.caller_at(at_ns)._replace(address=outside_address(random))
     for _ in range(stage.whole("requests")):
-        namespace, name = random.choice(actor.own).workload.namespace, random.choice(actor.own).workload.name
         yield at_ns
+        workload = random.choice(actor.own).workload
         verb = random.choice(("get", "list"))
-        yield event(random, at_ns, stolen, Call(verb, "services", namespace, name if verb == "get" else ""))
+        yield event(
+            random, at_ns, stolen, Call(verb, "services", workload.namespace, workload.name if verb == "get" else "")
+        )
         at_ns += stage.gap_ns()
 
 
@@ -69,8 +71,8 @@ def mass_delete(stage: Stage) -> Steps:
 def night_exec(stage: Stage) -> Steps:
     """A shell in a pod that the developer looks after by day."""
     random, actor, at_ns = stage.random, stage.person("developer"), stage.start_ns
-    target = random.choice(actor.own)
     yield at_ns
+    target = random.choice([own for own in actor.own if own.pod_at(at_ns)])
     pod, count = stage.pod(target, at_ns), stage.whole("commands")
     end_ns = at_ns + (count + 1) * 2 * stage.span_ns("gap_s")
     query = EXEC_QUERY.format(target.workload.name)
