@@ -87,7 +87,9 @@ def _alert_fields() -> Body:
         "unmapped": _object(
             **_fields(_KEYWORD, "alert_id cluster dedup_values incomplete cut"),
             **_fields(_LONG, "generation revision version seq time_ns opened_ns closes_ns first_seen_ns last_seen_ns"),
-            rule=_object(**_fields(_KEYWORD, "id level status author pack attack controls tags dedup_as"), title=_WORDS),
+            rule=_object(
+                **_fields(_KEYWORD, "id level status author pack attack controls tags dedup_as"), title=_WORDS
+            ),
             rules=_object(**_fields(_KEYWORD, "id level"), title=_WORDS, count=_LONG),
             facts=_facts(),
             workload=_object(**_fields(_KEYWORD, "kind name namespace"), inferred=_BOOLEAN),
