@@ -52,13 +52,12 @@ class Call(NamedTuple):
     code: int = 200
     request: str = ""
     response: str = ""
-    version: str = "v1"
 
     @property
     def uri(self) -> str:
         """The request URI."""
         parts = ["/apis", self.group] if self.group else ["/api"]
-        parts += [self.version, *(["namespaces", self.namespace] if self.namespace else []), self.resource]
+        parts += ["v1", *(["namespaces", self.namespace] if self.namespace else []), self.resource]
         parts += [part for part in (self.name, self.subresource) if part]
         return "/".join(parts) + self.query
 
@@ -120,7 +119,7 @@ def _emit(audit_id: str, times_ns: tuple[int, int], caller: Caller, call: Call, 
 def _texts(call: Call) -> tuple[str, str]:
     """Render what stands before and after the caller."""
     named = {"resource": call.resource, "namespace": call.namespace, "name": call.name, "apiGroup": call.group}
-    reference = {key: value for key, value in named.items() if value} | {"apiVersion": call.version}
+    reference = {key: value for key, value in named.items() if value} | {"apiVersion": "v1"}
     if call.subresource:
         reference["subresource"] = call.subresource
     after = f'"objectRef":{orjson.dumps(reference).decode()},"responseStatus":{orjson.dumps(_status(call)).decode()}'

@@ -116,11 +116,6 @@ class Workload:
         """The address of its service."""
         return f"10.{96 + self.index // 62_500}.{self.index // 250 % 250 + 1}.{self.index % 250 + 1}"
 
-    @property
-    def account(self) -> str:
-        """Its service account's user name."""
-        return f"system:serviceaccount:{self.namespace}:{self.name}"
-
 
 @dataclass(frozen=True, slots=True)
 class Cluster:

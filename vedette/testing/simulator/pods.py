@@ -135,7 +135,7 @@ class PodMaker:
                 "metadata": {"name": pod.name},
             }
         ).decode()
-        create = Call("create", "pods", namespace, group="", code=201, request=request, response=response)
+        create = Call("create", "pods", namespace, code=201, request=request, response=response)
         bind = Call("create", "pods", namespace, pod.name, subresource="binding", code=201)
         patch = Call("patch", "pods", namespace, pod.name, subresource="status", request=status)
         at_ns = pod.started_ns

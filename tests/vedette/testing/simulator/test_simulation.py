@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from statistics import mean, pvariance
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -209,6 +210,12 @@ def without_people(run: Run) -> set[bytes]:
 
 def container(payload: bytes) -> str:
     return str(orjson.loads(payload)["output_fields"].get("container.name", ""))
+
+
+def test_attacks_leave_ordinary_life_as_it_is(attacked: Run) -> None:
+    config = attacked.simulation.cluster.config
+    without = play(replace(config, attacks=()))
+    assert [record for record in attacked.records if record.label is None] == without.records
 
 
 def test_memory_holds_a_slot_not_the_days(quiet: Run) -> None:
