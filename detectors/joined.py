@@ -108,9 +108,12 @@ def _mark(number: int) -> str:
 
 
 def _flat_reader(fields: Sequence[str]) -> Read:
-    """Read documents whose keys are the fields' names, dots and all."""
+    """Read documents whose keys are the fields' names, dots and all; or whose objects hold them, field by field."""
     names = tuple(fields)
-    shorter = frozenset(key for field in fields for key in top_keys(field)[:-1])
+    inside: dict[str, list[int]] = {}
+    for at, field in enumerate(fields):
+        for key in top_keys(field)[:-1]:
+            inside.setdefault(key, []).append(at)
     getters = tuple(map(getter, fields))
     blank = repeat("")
 
@@ -118,9 +121,13 @@ def _flat_reader(fields: Sequence[str]) -> Read:
         return [*map(doc.get, names, blank)]
 
     def read(doc: Any) -> list[Any]:
-        return read_plain(doc) if doc.keys().isdisjoint(shorter) else [_one(get(doc)) for get in getters]
+        found = read_plain(doc)
+        for key in inside.keys() & doc.keys():
+            for at in inside[key]:
+                found[at] = _one(getters[at](doc))
+        return found
 
-    return read if shorter else read_plain
+    return read if inside else read_plain
 
 
 def _one(values: tuple[Any, ...]) -> Any:
