@@ -15,6 +15,7 @@ from vedette.testing.simulator.chance import hex_text, name_suffix, stream, uuid
 from vedette.testing.simulator.moments import DAY_NS, HOUR_NS, MINUTE_NS, START_NS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from random import Random
 
 CONTROL_PLANE: Final = "10.0.255.10"
@@ -144,7 +145,7 @@ def make_cluster(config: SimulationConfig) -> Cluster:
     workloads: list[Workload] = []
     pods = 0.0
     while pods < config.pods or len(workloads) < len(ARCHETYPES):
-        workload = _workload(config, len(workloads))
+        workload = _workload(config, workloads)
         workloads.append(workload)
         pods += workload.replicas if workload.archetype.kind in ("Deployment", "StatefulSet") else 0
     count = config.nodes or max(3, config.pods // PODS_PER_NODE)
@@ -173,7 +174,9 @@ def _working_time(random: Random, time_ns: int) -> int:
     return time_ns - (time_ns - START_NS) % DAY_NS + int(random.uniform(9.0, 17.0) * HOUR_NS)
 
 
-def _workload(config: SimulationConfig, index: int) -> Workload:
+def _workload(config: SimulationConfig, before: Sequence[Workload]) -> Workload:
+    """Draw the workload after those before it; it calls some of them that serve."""
+    index = len(before)
     random = stream(config.seed, "workload", index)
     team = index // _WORKLOADS_PER_TEAM
     drawn = random.choices(ARCHETYPES, weights=[archetype.share for archetype in ARCHETYPES])[0]
@@ -183,7 +186,8 @@ def _workload(config: SimulationConfig, index: int) -> Workload:
     if archetype.kind == "Job":
         namespace = "ci"
     name = f"{noun}-{index}"
-    peers = random.sample(range(index), min(index, random.randint(*archetype.peers)))
+    serving = [workload.index for workload in before if workload.archetype.port]
+    peers = random.sample(serving, min(len(serving), random.randint(*archetype.peers)))
     externals = tuple(_peer(random) for _ in range(random.randint(*archetype.externals)))
     return Workload(
         index,

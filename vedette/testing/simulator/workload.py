@@ -43,7 +43,7 @@ class WorkloadActor:
         """`actors`: those of the workloads before it."""
         self.workload = workload
         self._cluster = cluster
-        self._actors = actors
+        self._serving = [actor for actor in actors if actor.workload.archetype.port]
         self._random = stream(cluster.config.seed, "life", workload.index)
         self.maker = PodMaker(workload, cluster, self._random)
         self.life = Life(workload, self._random, [actors[index] for index in workload.peers])
@@ -142,8 +142,8 @@ class WorkloadActor:
         random = self._random
         self.maker.new_release()
         out.append(event(random, time_ns, self._deployer(), self._written("patch", 200)))
-        if self.workload.index and random.random() < _NEW_PEER_SHARE:
-            self.life.services.append(self._actors[random.randrange(self.workload.index)])
+        if self._serving and random.random() < _NEW_PEER_SHARE:
+            self.life.services.append(random.choice(self._serving))
         system = self._cluster.system
         if self.workload.archetype.kind == "Deployment":
             name = f"{self.workload.name}-{self.maker.release.revision}"

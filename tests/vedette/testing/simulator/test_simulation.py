@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
+from ipaddress import ip_address
 from itertools import pairwise
 from statistics import mean, pvariance
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -87,6 +88,15 @@ def test_every_record_is_one_item_for_its_source(attacked: Run) -> None:
     for record in attacked.records[::50]:
         pieces = DECODERS[record.format].split(record.payload)
         assert [item for piece in pieces for item in piece.items] == [record.payload]
+
+
+def test_ports_and_addresses_are_such(attacked: Run) -> None:
+    for record in attacked.records:
+        if record.format == "vpc_flow":
+            doc = document(record)
+            assert 0 < doc["dstport"] < 65_536
+            assert 0 < doc["srcport"] < 65_536
+            assert str(ip_address(doc["srcaddr"])) != str(ip_address(doc["dstaddr"]))
 
 
 def test_times_never_go_back(attacked: Run) -> None:
