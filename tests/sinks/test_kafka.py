@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from sinks import SINKS, SinkContext
 from sinks.kafka import KafkaSettings
+from tests.servers.kafka import left_to_collector
 from vedette.schema.errors import ConfigError, PermanentError, TransientError
 from vedette.testing.sinks import sample_revision
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from tests.servers.kafka import Kafka
     from vedette.runtime.sink import Sink
 
-LEAKS = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-"""Connections that break while aiokafka 0.14 makes them are left to the garbage collector."""
 SERVER = [pytest.mark.server, pytest.mark.timeout(60)]
 
 
@@ -114,7 +113,7 @@ async def test_revisions_of_an_alert_stay_together_in_order(kafka: Kafka, tmp_pa
 
 
 @servers
-@LEAKS
+@left_to_collector
 async def test_what_is_tried_again_is_written_once(kafka: Kafka, tmp_path: Path) -> None:
     """Killed in the middle of it, the broker takes each record of a batch once all the same."""
     bench = KafkaBench(tmp_path, kafka)
@@ -148,7 +147,7 @@ async def test_a_record_that_is_too_large_costs_only_itself(kafka: Kafka, tmp_pa
 
 
 @servers
-@LEAKS
+@left_to_collector
 async def test_a_broker_that_does_not_answer_is_a_matter_of_time(kafka: Kafka, tmp_path: Path) -> None:
     bench = KafkaBench(tmp_path, kafka)
     sink = bench.make(timeout_s=1)

@@ -12,6 +12,7 @@ from aiokafka.admin import RecordsToDelete
 from prometheus_client import REGISTRY
 
 from collector.sources.kafka.claims import Standing
+from tests.servers.kafka import left_to_collector
 
 from .cluster import (
     SOURCE,
@@ -239,8 +240,7 @@ async def test_a_topic_that_was_made_anew_is_read_from_its_beginning(kafka: Kafk
     assert intake.items == VALUES[:15]
 
 
-# Connections that break while aiokafka 0.14 makes them are left to the garbage collector.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@left_to_collector
 async def test_a_broker_that_is_away_is_waited_for(kafka: Kafka) -> None:
     topic, intake = await new_topic(kafka), StubIntake()
     chosen = settings(kafka, topic, group_id=new_name("group"))
