@@ -52,7 +52,8 @@ class Index:
         """For each bit of `candidates`, a rule's number; those of one rule stand together, in the rules' order."""
         self.candidates: Lookup = self._by_field.candidates
         """Returns what holds for a document, as bits."""
-        if found_by:
+        self._scans: Final = bool(found_by)
+        if self._scans:
             known = {rule: predicate for rule, predicate in enumerate(predicates) if predicate is not None}
             together = [handle for found in found_by.values() for handle in found]
             text = TextIndex(known, together, nested=nested, databases={} if databases is None else databases)
@@ -71,7 +72,7 @@ class Index:
 
     def beyond(self, *known: Iterable[str]) -> Continue | None:
         """Return what finds what holds among what `within` left possible; None where that says nothing of it."""
-        return None if isinstance(self.owners, range) else self._by_field.beyond(*known)
+        return None if self._scans else self._by_field.beyond(*known)
 
     def relies_on(self, wanted: Iterable[str], known: Iterable[str]) -> bool:
         """Say whether some rule needs something of the wanted fields, and of no known one that tells events apart."""
@@ -80,8 +81,7 @@ class Index:
     @cached_property
     def _every_field(self) -> FieldIndex:
         """What all rules need of fields."""
-        every = self._by_field if not isinstance(self.owners, range) else None
-        return every or FieldIndex(self._predicates, nested=self._nested)
+        return FieldIndex(self._predicates, nested=self._nested) if self._scans else self._by_field
 
 
 def _by_text(predicates: Sequence[Predicate | None]) -> dict[int, list[Handle]]:
