@@ -70,6 +70,7 @@ class _Live:
     correlation: Correlation
     key: str
     below: tuple[str, ...]
+    events_min: float
     timers: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
     crowd: Crowd = field(default_factory=Crowd)
 
@@ -103,7 +104,7 @@ class Correlator:
         self._members = {}
         for correlation in correlations:
             below = tuple(keys[member.rule_id] for member in correlation.members if member.rule_id in keys)
-            live = _Live(correlation, keys[correlation.info.rule_id], below)
+            live = _Live(correlation, keys[correlation.info.rule_id], below, correlation.events_min)
             self._live[live.key] = live
             for position, member in enumerate(correlation.members):
                 self._members.setdefault(member.rule_id, []).append((live, position, member))
@@ -243,7 +244,7 @@ class Correlator:
                 return []
             end_ns = entries[at].time_ns
             start, at = from_time(entries, end_ns - correlation.timespan_ns), after_time(entries, end_ns)
-            if end_ns > group.quiet_until_ns:
+            if end_ns > group.quiet_until_ns and at - start >= live.events_min:
                 verdict = judge(correlation, entries, start, at)
                 if verdict.holds:
                     group.quiet_until_ns = end_ns + correlation.timespan_ns

@@ -134,6 +134,12 @@ class Correlation(msgspec.Struct, frozen=True):
     """Which detection concepts and ideas of the coverage table it is about."""
 
     @property
+    def events_min(self) -> float:
+        """So many events a window needs for its condition to hold: what is counted in it is never more than these."""
+        counts = [bound.count for bound in self.bounds if bound.comparison in FROM_ABOVE]
+        return max(counts, default=0) if not self.kind.is_numeric and self.expression is None else 0
+
+    @property
     def waits(self) -> bool:
         """Whether only the end of a window can tell: thresholds from below, equality and absence."""
         if self.expression is not None:
