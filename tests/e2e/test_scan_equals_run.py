@@ -24,10 +24,15 @@ pytestmark = [pytest.mark.simulation, pytest.mark.timeout(180)]
 
 
 def rules() -> str:
-    """All shipped rules and one that matches much, each with an alert for every event of its own."""
-    shipped = [rule for text in shipped_pack_texts() for rule in yaml.safe_load_all(text.text)]
-    singly = [rule | {"vedette": rule.get("vedette", {}) | {"dedup_by": ["@event"]}} for rule in shipped]
-    return yaml.safe_dump_all(singly) + "---" + AUDIT_RULE
+    """All shipped rules and one that matches much, each with an alert for every event of its own.
+
+    Correlations are left out: they go by the order of arrival in the one, and by event time in the other.
+    """
+    shipped = [document for text in shipped_pack_texts() for document in yaml.safe_load_all(text.text)]
+    alone = {"dedup_by": ["@event"], "dedup_as": ""}
+    singly = [each | {"vedette": each.get("vedette", {}) | alone} for each in shipped if "detection" in each]
+    lists = [each for each in shipped if "transformations" in each]
+    return yaml.safe_dump_all(singly + lists) + "---" + AUDIT_RULE
 
 
 async def send(agent: Agent, records: list[bytes]) -> None:
