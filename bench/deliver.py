@@ -81,6 +81,7 @@ class DeliverAgent(Agent):
         sinks = {"store": {"store": {}}, "alerts": opensearch, "events": {"log": "events", **opensearch}}
         config = {
             "data_dir": str(folder / "data"),
+            "rules": {"packs": ["starter"]},
             "sources": {"falco": {"http": {"listen": self.falco, "routes": {"/": "falco"}}}},
             "sinks": {"destination": sinks[kind]},
             "metrics": {"listen": ""},
