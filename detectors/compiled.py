@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
+from detectors.combine import every, some
 from detectors.fields import Getter, getter
 from detectors.networks import in_networks
 from detectors.pattern import compile_glob, compile_regex
@@ -45,7 +46,7 @@ def compile_predicate(predicate: Predicate, walk: Walk | None = None) -> Check:
         inner = compile_predicate(predicate.part, walk)
         return lambda doc: not inner(doc)
     if isinstance(predicate, And):
-        return _all([compile_predicate(part, walk) for part in sorted(predicate.parts, key=_cost)])
+        return every([compile_predicate(part, walk) for part in sorted(predicate.parts, key=_cost)])
     return _or(predicate.parts, walk)
 
 
@@ -53,9 +54,9 @@ def _or(parts: Iterable[Predicate], walk: Walk) -> Check:
     groups = sorted(_groups(parts), key=lambda group: sum(map(_cost, group)))
     walked = [group for group in groups if _needs_a_value(group)]
     if len(walked) < PARTS_MIN:
-        return _any([_group(group, walk) for group in groups])
+        return some([_group(group, walk) for group in groups])
     checks = [_group(group, walk) for group in groups if group not in walked]
-    return _any([*checks, _any_present(walked, walk)])
+    return some([*checks, _any_present(walked, walk)])
 
 
 def _needs_a_value(group: Iterable[Predicate]) -> bool:
@@ -86,35 +87,6 @@ def _cost(predicate: Predicate) -> int:
     if isinstance(predicate, Not):
         return _cost(predicate.part)
     return sum(map(_cost, predicate.parts))
-
-
-def _all(checks: list[Check]) -> Check:
-    if len(checks) == 1:
-        return checks[0]
-    if len(checks) == len(("first", "second")):
-        first, second = checks
-        return lambda doc: first(doc) and second(doc)
-
-    def check(doc: dict[str, Any]) -> bool:
-        for part in checks:  # noqa: SIM110 - all() over a generator costs twice as much
-            if not part(doc):
-                return False
-        return True
-
-    return check
-
-
-def _any(checks: list[Check]) -> Check:
-    if len(checks) == 1:
-        return checks[0]
-
-    def check(doc: dict[str, Any]) -> bool:
-        for part in checks:  # noqa: SIM110 - as above
-            if part(doc):
-                return True
-        return False
-
-    return check
 
 
 def _groups(parts: Iterable[Predicate]) -> list[list[Predicate]]:
@@ -155,7 +127,7 @@ def _patterns(group: Iterable[Predicate]) -> frozenset[str]:
 def _scanned(get: Getter, group: Sequence[Predicate]) -> Check:
     """Search for all at once; only in text that is not ASCII a scan may find too much."""
     scan = _scan_for(_patterns(group))
-    exact = _any([compile_predicate(part) for part in group])
+    exact = some([compile_predicate(part) for part in group])
 
     def check(doc: dict[str, Any]) -> bool:
         for value in get(doc):
@@ -170,7 +142,7 @@ def _scanned(get: Getter, group: Sequence[Predicate]) -> Check:
 def _scanned_together(get: Getter, group: Sequence[Predicate]) -> Check:
     """Search for keywords in all values joined; only where that finds some, look whether one value contains it."""
     scan = _scan_for(_patterns(group))
-    exact = _any([compile_predicate(part) for part in group])
+    exact = some([compile_predicate(part) for part in group])
 
     def check(doc: dict[str, Any]) -> bool:
         strings = (value if kind_of(value) is str else text(value) for value in get(doc))

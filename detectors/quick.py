@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from detectors.anchors import loosen
+from detectors.combine import every, some
 from detectors.pattern import Wild, compile_glob, parse_glob
 from detectors.predicate import And, Atom, Not, Op, Or, Predicate
 from detectors.values import fold, text
@@ -50,8 +51,8 @@ def _compiled(predicate: Predicate, positions: Mapping[str, int]) -> Quick:
         inner = _compiled(predicate.part, positions)
         return lambda values: not inner(values)
     if isinstance(predicate, And):
-        return _all([_compiled(part, positions) for part in sorted(predicate.parts, key=_cost)])
-    return _any(_choices(predicate, positions))
+        return every([_compiled(part, positions) for part in sorted(predicate.parts, key=_cost)])
+    return some(_choices(predicate, positions))
 
 
 def _choices(predicate: Or, positions: Mapping[str, int]) -> list[Quick]:
@@ -100,38 +101,6 @@ def _contains(at: int, texts: tuple[str, ...]) -> Quick:
         value = values[at]
         for string in texts:  # noqa: SIM110 - any() over a generator costs twice as much
             if string in value:
-                return True
-        return False
-
-    return check
-
-
-def _all(checks: list[Quick]) -> Quick:
-    if len(checks) == 1:
-        return checks[0]
-    if len(checks) == len(("first", "second")):
-        first, second = checks
-        return lambda values: first(values) and second(values)
-
-    def check(values: Values) -> bool:
-        for part in checks:  # noqa: SIM110 - as above
-            if not part(values):
-                return False
-        return True
-
-    return check
-
-
-def _any(checks: list[Quick]) -> Quick:
-    if len(checks) == 1:
-        return checks[0]
-    if len(checks) == len(("first", "second")):
-        first, second = checks
-        return lambda values: first(values) or second(values)
-
-    def check(values: Values) -> bool:
-        for part in checks:  # noqa: SIM110 - as above
-            if part(values):
                 return True
         return False
 

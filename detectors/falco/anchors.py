@@ -83,11 +83,6 @@ def bounds_of(rule: FalcoRule) -> Bounds:
     return _bounds(rule.condition, rule.source)
 
 
-def anchor(rule: FalcoRule) -> Predicate:
-    """Return a predicate over documents that holds wherever the rule matches: ALWAYS and NEVER are possible."""
-    return bounds_of(rule).wide
-
-
 def _bounds(expr: Expr, source: Source) -> Bounds:
     if isinstance(expr, Check):
         return _of_check(expr, source)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from detectors.combine import every, some
 from detectors.falco.checking import Holds, compile_check
 from detectors.falco.lexer import ConditionError
 from detectors.falco.resolving import GetValue
@@ -51,24 +52,4 @@ def compile_with(expr: Expr, compile_one: CompileCheck) -> Holds:
     if isinstance(expr, Macro):
         raise ConditionError(f"filter error: unexpected identifier '{expr.name}'", expr.offset)
     parts = tuple(compile_with(part, compile_one) for part in expr.parts)
-    return _all(parts) if isinstance(expr, And) else _any(parts)
-
-
-def _all(parts: tuple[Holds, ...]) -> Holds:
-    def holds(get: GetValue) -> bool:
-        for part in parts:  # noqa: SIM110 - a generator costs more than the loop
-            if not part(get):
-                return False
-        return True
-
-    return holds
-
-
-def _any(parts: tuple[Holds, ...]) -> Holds:
-    def holds(get: GetValue) -> bool:
-        for part in parts:  # noqa: SIM110 - as above
-            if part(get):
-                return True
-        return False
-
-    return holds
+    return every(parts) if isinstance(expr, And) else some(parts)
