@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from collector.sources.lines import Cut, LineStream, LineTooLong, described
 from vedette.runtime.parcel import Intake, Parcel, Receipt
+from vedette.runtime.source import decoder_of
 from vedette.schema.errors import ConfigError, TransientError
 from vedette.schema.limits import MIB
 
@@ -63,12 +64,9 @@ class StdinSource:
         Raises:
             ConfigError: there is no decoder of that name.
         """
-        if settings.format not in decoders:
-            known = ", ".join(sorted(decoders))
-            raise ConfigError(f"sources.{name}: there is no format {settings.format!r}; known are {known}")
         self.name = name
         self._intake = intake
-        self._decoder = decoders[settings.format]
+        self._decoder = decoder_of(name, settings.format, decoders)
         self._stream = LineStream(self._decoder, settings.context)
         self._descriptor = descriptor
         self._wake: tuple[int, int] | None = None

@@ -32,19 +32,6 @@ def alert_record(revision: AlertRevision) -> KafkaRecord:
 
 def event_record(forwarded: ForwardedEvent) -> KafkaRecord:
     """A record as it was received, with where it came from."""
-    event = forwarded.event
-    record = event.record
-    uid = f"{record.seq}-{event.uid}"
-    document = {
-        "uid": uid,
-        "source": record.run.source,
-        "cluster": forwarded.cluster,
-        "labels": dict(forwarded.labels),
-        "format": record.run.format,
-        "origin": record.run.origin,
-        "time_ns": event.time_ns,
-        "arrival_ns": record.arrival_ns,
-        "event_ids": event.event_ids,
-        "original": record.payload.decode("utf-8", "replace"),
-    }
+    document = forwarded.document()
+    uid: str = document["uid"]
     return KafkaRecord(uid.encode(), msgspec.json.encode(document), [_JSON, ("vedette-uid", uid.encode())])

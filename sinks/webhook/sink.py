@@ -132,19 +132,6 @@ def _alert(revision: AlertRevision) -> _Message:
 
 
 def _event(forwarded: ForwardedEvent) -> _Message:
-    event = forwarded.event
-    record = event.record
-    uid = f"{record.seq}-{event.uid}"
-    document = {
-        "uid": uid,
-        "source": record.run.source,
-        "cluster": forwarded.cluster,
-        "labels": dict(forwarded.labels),
-        "format": record.run.format,
-        "origin": record.run.origin,
-        "time_ns": event.time_ns,
-        "arrival_ns": record.arrival_ns,
-        "event_ids": event.event_ids,
-        "original": record.payload.decode("utf-8", "replace"),
-    }
+    document = forwarded.document()
+    uid: str = document["uid"]
     return _Message(uid, msgspec.json.encode(document))

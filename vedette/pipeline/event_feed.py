@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -19,7 +19,7 @@ from vedette.journal.protocol import DeadDelivery, LogName
 from vedette.pipeline.delivery_events import EventsGone, EventsUnreadable
 from vedette.pipeline.routing import Filter, Routes, encode_filter
 from vedette.pipeline.stretch import Item, Stretch
-from vedette.runtime.sink import EventSink, ForwardedEvent
+from vedette.runtime.sink import EventSink, ForwardedEvent, PreparingSink
 from vedette.schema.alert import AlertRevision
 from vedette.schema.errors import DecodeError, PermanentError, TransientError
 from vedette.schema.event import Event, Nature
@@ -51,19 +51,6 @@ TURN_BYTES = 128 * KIB
 """Bytes of records decoded, and made ready for the sink, between turns of the event loop: one or two milliseconds."""
 RECORD_BYTES = 512
 """What a record weighs beside its bytes: small ones take time, too."""
-
-
-@runtime_checkable
-class PreparingSink(EventSink, Protocol):
-    """A sink that makes each event ready as soon as it is decoded, and then needs nothing else of it."""
-
-    def prepare_event(self, forwarded: ForwardedEvent) -> Any:
-        """Make an event ready; the same for the same record at any time."""
-        ...
-
-    async def deliver_prepared(self, prepared: Sequence[Any]) -> Sequence[Outcome]:
-        """Do with events made ready what `deliver_events` does."""
-        ...
 
 
 class Taken(msgspec.Struct, frozen=True, gc=False):

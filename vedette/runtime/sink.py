@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from vedette.runtime.check import Check
 from vedette.schema.alert import AlertRevision
@@ -64,6 +64,26 @@ class ForwardedEvent(NamedTuple):
     cluster: str
     labels: Mapping[str, str]
 
+    def document(self) -> dict[str, Any]:
+        """Return the record as received, with where it came from, for sinks that have no form of their own.
+
+        `uid` is the same whenever the record comes again, and no other record's.
+        """
+        event = self.event
+        record = event.record
+        return {
+            "uid": f"{record.seq}-{event.uid}",
+            "source": record.run.source,
+            "cluster": self.cluster,
+            "labels": dict(self.labels),
+            "format": record.run.format,
+            "origin": record.run.origin,
+            "time_ns": event.time_ns,
+            "arrival_ns": record.arrival_ns,
+            "event_ids": event.event_ids,
+            "original": record.payload.decode("utf-8", "replace"),
+        }
+
 
 @runtime_checkable
 class EventSink(Sink, Protocol):
@@ -77,4 +97,17 @@ class EventSink(Sink, Protocol):
         Raises:
             TransientError: none of them could be delivered now.
         """
+        ...
+
+
+@runtime_checkable
+class PreparingSink(EventSink, Protocol):
+    """A sink that makes each event ready as soon as it is decoded, and then needs nothing else of it."""
+
+    def prepare_event(self, forwarded: ForwardedEvent) -> Any:
+        """Make an event ready; the same for the same record at any time."""
+        ...
+
+    async def deliver_prepared(self, prepared: Sequence[Any]) -> Sequence[Outcome]:
+        """Do with events made ready what `deliver_events` does."""
         ...

@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from vedette.schema.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vedette.schema.event import Decoder
+
+
+def decoder_of(source: str, name: str, decoders: Mapping[str, Decoder]) -> Decoder:
+    """Return the decoder of the format that a source is configured with.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    if name not in decoders:
+        known = ", ".join(sorted(decoders))
+        raise ConfigError(f"sources.{source}: there is no format {name!r}; known are {known}")
+    return decoders[name]
 
 
 class Source(Protocol):

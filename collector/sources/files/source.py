@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from collector.sources.files.marks import encode
 from collector.sources.files.watch import Watch
 from vedette.runtime.parcel import Intake, Parcel, Position, Receipt
+from vedette.runtime.source import decoder_of
 from vedette.schema.errors import ConfigError, TransientError
 
 if TYPE_CHECKING:
@@ -35,13 +36,10 @@ class FilesSource:
         Raises:
             ConfigError: there is no decoder of that name.
         """
-        if settings.format not in decoders:
-            known = ", ".join(sorted(decoders))
-            raise ConfigError(f"sources.{name}: there is no format {settings.format!r}; known are {known}")
         self.name = name
         self._settings = settings
         self._intake = intake
-        self._decoder = decoders[settings.format]
+        self._decoder = decoder_of(name, settings.format, decoders)
         self._watch: Watch | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()

@@ -22,6 +22,7 @@ from collector.sources.kafka.records import Recording
 from vedette.runtime.backoff import Backoff
 from vedette.runtime.kafka import client_options
 from vedette.runtime.parcel import Intake, Parcel, Position, Receipt
+from vedette.runtime.source import decoder_of
 from vedette.schema.errors import ConfigError, TransientError
 from vedette.schema.limits import MIB
 from vedette.schema.text import safe_text
@@ -60,13 +61,10 @@ class KafkaSource:
         Raises:
             ConfigError: there is no decoder of that name.
         """
-        if settings.format not in decoders:
-            known = ", ".join(sorted(decoders))
-            raise ConfigError(f"sources.{name}: there is no format {settings.format!r}; known are {known}")
         self.name = name
         self._settings = settings
         self._intake = intake
-        self._recording = Recording(name, decoders[settings.format], settings.context)
+        self._recording = Recording(name, decoder_of(name, settings.format, decoders), settings.context)
         self._backoff = Backoff(longest_s=10.0)
         self._task: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
