@@ -26,6 +26,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from detectors.alert_info import AlertInfo
 from detectors.rule import RuleText
 from detectors.sigma.documents import Document, Key, read_documents
 from detectors.values import is_list, is_object
@@ -50,24 +51,6 @@ _WORDS: Final[Mapping[str, tuple[re.Pattern[str], str]]] = {
 _TEXTS: Final = ("dedup_as", "description")
 _LEVEL: Final = "level"
 _KEYS: Final = (_LEVEL, *_WORDS, *_TEXTS)
-
-
-class AlertInfo(msgspec.Struct, frozen=True):
-    """What a table says of one alert; what it leaves out is None, and stays as the sensor has it.
-
-    `covers` names the rows of the coverage table (`C20`) that the alert is about. `pack` ships the table.
-    """
-
-    level: Level | None = None
-    attack: tuple[str, ...] | None = None
-    controls: tuple[str, ...] | None = None
-    dedup_by: tuple[str, ...] | None = None
-    covers: tuple[str, ...] | None = None
-    references: tuple[str, ...] | None = None
-    falsepositives: tuple[str, ...] | None = None
-    dedup_as: str | None = None
-    description: str | None = None
-    pack: str = ""
 
 
 class AlertTable(NamedTuple):

@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from detectors.alert_table import AlertInfo
+from detectors.alert_info import AlertInfo
 from detectors.anchors import conjuncts, weaken
 from detectors.compiled import Check, compile_predicate
 from detectors.correlation.definition import Correlation

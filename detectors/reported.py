@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from detectors.alert_table import AlertInfo, described
+from detectors.alert_info import AlertInfo
+from detectors.alert_table import described
 from detectors.engine import DEDUP_CHARS_MAX, dedup_text
 from detectors.fields import Getter, getter, top_keys
 from vedette.schema.finding import Clause, Match

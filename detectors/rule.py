@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
+from detectors.alert_info import AlertInfo
 from detectors.correlation.definition import Correlation
 from detectors.predicate import Predicate
 from detectors.testing.case import RuleTest
@@ -16,9 +17,6 @@ from vedette.schema.errors import RuleError
 from vedette.schema.event import Event, LogSource
 from vedette.schema.finding import Clause
 from vedette.schema.rule import RuleInfo
-
-if TYPE_CHECKING:
-    from detectors.alert_table import AlertInfo
 
 
 class RuleText(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from detectors.alert_table import AlertInfo
+from detectors.alert_info import AlertInfo
 from detectors.correlation.definition import Correlation
 from detectors.rule import LoadedRules, Rule, RuleText
 from vedette.schema.errors import DecodeError

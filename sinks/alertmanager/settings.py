@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from vedette.runtime.credential_files import client_tls_context, read_secret_file
 from vedette.schema.errors import ConfigError
 
 OWN_LABELS: Final = ("alertname", "severity", "cluster", "namespace", "source", "rule_id", "alert_id")
@@ -135,13 +136,7 @@ def _secret(place: str, value: SecretStr | None, file: Path | None, folder: Path
     if file is None:
         assert value is not None, "the settings were checked"
         return value.get_secret_value()
-    path = folder / file
-    try:
-        return path.read_text("utf-8").strip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not text"
-        message = f"{place}_file: cannot read {path} ({reason}). Name a text file that Vedette's user may read"
-        raise ConfigError(message) from error
+    return read_secret_file(f"{place}_file", folder / file)
 
 
 def tls_context(name: str, settings: AlertmanagerSettings, folder: Path) -> ssl.SSLContext:
@@ -150,15 +145,5 @@ def tls_context(name: str, settings: AlertmanagerSettings, folder: Path) -> ssl.
     Raises:
         ConfigError: a file can't be used; names its key.
     """
-    key, path = "ca_file", folder / (settings.ca_file or "")
-    try:
-        context = ssl.create_default_context(cafile=str(path) if settings.ca_file else None)
-        if settings.client_cert_file is not None and settings.client_key_file is not None:
-            key, path = "client_cert_file", folder / settings.client_cert_file
-            # An encrypted key would make OpenSSL ask on the terminal: an empty password fails instead.
-            context.load_cert_chain(path, folder / settings.client_key_file, password="")
-    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        reason = "no PEM file with certificates" if isinstance(error, ssl.SSLError | ValueError) else error.strerror
-        message = f"sinks.{name}.alertmanager.{key}: cannot use {path} ({reason})"
-        raise ConfigError(f"{message}. Name a PEM file that Vedette's user may read") from error
-    return context
+    place = f"sinks.{name}.alertmanager"
+    return client_tls_context(place, folder, settings.ca_file, settings.client_cert_file, settings.client_key_file)

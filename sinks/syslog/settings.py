@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from vedette.schema.errors import ConfigError
+from vedette.runtime.credential_files import client_tls_context
 from vedette.schema.limits import KIB, MIB
 
 FACILITIES: Final = {
@@ -95,15 +95,5 @@ def tls_context(name: str, settings: SyslogSettings, folder: Path) -> ssl.SSLCon
     """
     if not settings.tls:
         return None
-    key, path = "ca_file", folder / (settings.ca_file or "")
-    try:
-        context = ssl.create_default_context(cafile=str(path) if settings.ca_file else None)
-        if settings.client_cert_file is not None and settings.client_key_file is not None:
-            key, path = "client_cert_file", folder / settings.client_cert_file
-            # An encrypted key would make OpenSSL ask on the terminal: an empty password fails instead.
-            context.load_cert_chain(path, folder / settings.client_key_file, password="")
-    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        reason = "no PEM file with certificates" if isinstance(error, ssl.SSLError | ValueError) else error.strerror
-        message = f"sinks.{name}.syslog.{key}: cannot use {path} ({reason})"
-        raise ConfigError(f"{message}. Name a PEM file that Vedette's user may read") from error
-    return context
+    place = f"sinks.{name}.syslog"
+    return client_tls_context(place, folder, settings.ca_file, settings.client_cert_file, settings.client_key_file)

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.decoders import DECODERS
-from detectors.alert_table import AlertInfo, AlertTable, is_alert_table, load_alert_tables
+from detectors.alert_info import AlertInfo
+from detectors.alert_table import AlertTable, is_alert_table, load_alert_tables
 from detectors.reported import reported_match
 from detectors.rule import RuleText
 from vedette.schema.event import Event

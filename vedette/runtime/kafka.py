@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from vedette.runtime.credential_files import read_secret_file
 from vedette.schema.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -121,13 +122,7 @@ def _read_password(place: str, connection: KafkaConnection, folder: Path) -> str
     if connection.password is not None:
         return connection.password.get_secret_value()
     assert connection.password_file is not None, "one of both is set with a username"
-    path = folder / connection.password_file
-    try:
-        return path.read_text("utf-8").strip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not text"
-        message = f"{place}.password_file: cannot read {path} ({reason}). Name a text file that Vedette's user may read"
-        raise ConfigError(message) from error
+    return read_secret_file(f"{place}.password_file", folder / connection.password_file)
 
 
 def _tls_context(place: str, connection: KafkaConnection, folder: Path) -> ssl.SSLContext:

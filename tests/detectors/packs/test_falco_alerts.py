@@ -9,7 +9,8 @@ from typing import Final
 import pytest
 
 import detectors.packs
-from detectors.alert_table import AlertInfo, load_alert_tables
+from detectors.alert_info import AlertInfo
+from detectors.alert_table import load_alert_tables
 from detectors.rule import RuleText
 
 FALCO_RULES: Final = Path(__file__).parents[4] / "shared/conformance/falco/rules"

@@ -23,7 +23,7 @@ from vedette.schema.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from detectors.alert_table import AlertInfo
+    from detectors.alert_info import AlertInfo
     from detectors.correlation.definition import Correlation
     from detectors.rule import Rule, RuleText
     from vedette.app.config import Rules
