@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import GroupCoordinatorNotAvailableError, GroupLoadInProgressError, KafkaError
 
+from vedette.runtime.backoff import Backoff
 from vedette.runtime.check import Check
 from vedette.runtime.kafka import client_options
 from vedette.schema.errors import ConfigError
@@ -22,6 +23,8 @@ from vedette.schema.text import safe_text
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
     from typing import Any
+
+    from aiokafka import OffsetAndMetadata, TopicPartition
 
     from collector.sources.kafka.settings import KafkaSettings
 
@@ -74,11 +77,21 @@ async def _checks(settings: KafkaSettings, options: Mapping[str, Any]) -> AsyncI
 async def _check_group(settings: KafkaSettings, admin: AIOKafkaAdminClient) -> Check:
     what = f"see what the group {safe_text(settings.group_id)} has read"
     try:
-        found = await admin.list_consumer_group_offsets(settings.group_id)
+        found = await _offsets(settings, admin)
     except KafkaError as error:
         return Check(what, safe_text(str(error) or type(error).__name__), _ACCESS)
     begun = sum(entry.offset >= 0 for entry in found.values())
     return Check(f"{what}: {begun} partitions")
+
+
+async def _offsets(settings: KafkaSettings, admin: AIOKafkaAdminClient) -> Mapping[TopicPartition, OffsetAndMetadata]:
+    """Ask until a group has a coordinator: the first question of all makes a new cluster create the topic for them."""
+    backoff = Backoff(first_s=0.1, longest_s=1.0)
+    while True:
+        try:
+            return await admin.list_consumer_group_offsets(settings.group_id)
+        except (GroupCoordinatorNotAvailableError, GroupLoadInProgressError):
+            await asyncio.sleep(backoff.next_s())
 
 
 def _as_whom(settings: KafkaSettings) -> str:
