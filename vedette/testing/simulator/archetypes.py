@@ -185,7 +185,7 @@ ARCHETYPES: Final = (
         ),
         (),
         0.0,
-        ("/tmp/{name}-{id}.csv", "/work/out/{n}.parquet"),
+        ("/tmp/{name}-{id}.csv", "/data/out/{n}.parquet"),
         2.0,
         (1, 3),
         (0, 1),
