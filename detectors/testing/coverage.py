@@ -1,5 +1,7 @@
 """What rules detect, held against a table of what there is to detect, and as a layer for the ATT&CK Navigator.
 
+Alerts of a sensor count beside rules where a table says what they are about (`detectors.alert_table`).
+
 The table is a YAML list; the shipped one is `detectors/packs/coverage.yml`:
 
 - id: C20                     # C: a concept that some public rules detect; U: an idea beyond them
@@ -13,11 +15,12 @@ The table is a YAML list; the shipped one is `detectors/packs/coverage.yml`:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
 
+from detectors.alert_info import AlertInfo
 from detectors.library import AnyRule
 from detectors.rule import RuleText
 from detectors.sigma.documents import LIST, Document, read_documents
@@ -44,11 +47,20 @@ class Row(msgspec.Struct, frozen=True):
     not_covered: str = ""
 
 
+class Detection(msgspec.Struct, frozen=True):
+    """What claims to detect something: a rule, or an alert of a sensor that a table describes."""
+
+    rule_id: str
+    title: str
+    attack: tuple[str, ...]
+    covers: tuple[str, ...]
+
+
 class Covered(msgspec.Struct, frozen=True):
-    """A row of the table, and the rules that are about it."""
+    """A row of the table, and what is about it."""
 
     row: Row
-    rules: tuple[AnyRule, ...]
+    rules: tuple[Detection, ...]
 
 
 class Share(msgspec.Struct, frozen=True):
@@ -104,9 +116,17 @@ def _refusal(document: Document, at: int, row: Row | None) -> RuleError:
     return document.error(f"the row {row.id} is there twice", at)
 
 
-def hold_against(rows: Iterable[Row], rules: Sequence[AnyRule]) -> list[Covered]:
-    """Return each row with the rules that are about it, in their order."""
-    by_row: dict[str, list[AnyRule]] = {}
+def detections_of(rules: Iterable[AnyRule], alerts: Mapping[str, AlertInfo]) -> list[Detection]:
+    """Return what rules, and after them a table of alerts, say that they detect."""
+    found = [Detection(rule.info.rule_id, rule.info.title, rule.info.attack, rule.covers) for rule in rules]
+    return found + [
+        Detection(f"falco:{name}", name, one.attack or (), one.covers or ()) for name, one in alerts.items()
+    ]
+
+
+def hold_against(rows: Iterable[Row], rules: Iterable[Detection]) -> list[Covered]:
+    """Return each row with the rules and alerts that are about it, in their order."""
+    by_row: dict[str, list[Detection]] = {}
     for rule in rules:
         for name in rule.covers:
             by_row.setdefault(name, []).append(rule)
@@ -119,15 +139,15 @@ def share(found: Iterable[Covered], kind: str) -> Share:
     return Share(sum(bool(one.rules) for one in alike), len(alike))
 
 
-def navigator_layer(rules: Iterable[AnyRule], name: str, description: str) -> Mapping[str, Any]:
+def navigator_layer(rules: Iterable[Detection], name: str, description: str) -> Mapping[str, Any]:
     """Return a layer for the ATT&CK Navigator: how many rules there are for each technique, and which.
 
     Source of the format: mitre-attack/attack-navigator, layers/spec/v4.5/layerformat.md.
     """
     titles: dict[str, list[str]] = {}
     for rule in rules:
-        for technique in filter(_TECHNIQUE.fullmatch, rule.info.attack):
-            titles.setdefault(technique, []).append(rule.info.title)
+        for technique in filter(_TECHNIQUE.fullmatch, rule.attack):
+            titles.setdefault(technique, []).append(rule.title)
     parents = {technique.partition(".")[0] for technique in titles if "." in technique}
     return {
         "name": name,

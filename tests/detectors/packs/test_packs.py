@@ -17,7 +17,7 @@ from detectors.packs import coverage_table, shipped_pack_texts
 from detectors.rule import Rule
 from detectors.sigma.separate_tests import read_separate_tests
 from detectors.testing.checking import Checker
-from detectors.testing.coverage import hold_against, read_table
+from detectors.testing.coverage import detections_of, hold_against, read_table
 from detectors.testing.mutants import NEGATED
 from vedette.schema.event import Event
 from vedette.schema.level import Level
@@ -127,7 +127,7 @@ def test_the_coverage_table_is_whole() -> None:
 
 
 def test_what_the_audit_log_shows_has_a_rule_or_a_reason() -> None:
-    held = hold_against(read_table(coverage_table())[0], RULES)
+    held = hold_against(read_table(coverage_table())[0], detections_of(RULES, {}))
     assert [one.row.id for one in held if one.row.inputs == "A" and bool(one.rules) is bool(one.row.not_covered)] == []
     assert [one.row.id for one in held if one.rules and one.row.not_covered] == []
 

@@ -15,6 +15,11 @@ from detectors.packs import shipped_pack_texts
 from .conftest import Outcome
 
 Call = Callable[..., Outcome]
+ALERTS_MIN = 140
+"""Alerts of Falco that the shipped table describes."""
+CONCEPTS_MIN = 120
+IDEAS_MIN = 20
+"""Rows that shipped rules are to cover."""
 TABLE = """\
 - {id: C20, title: Exec into a pod, tactic: Execution, attack: T1609, inputs: A}
 - {id: C21, title: "Exec\\e[2J", tactic: Execution, attack: [T1609, T1610], inputs: [A, S], not_covered: no events}
@@ -77,7 +82,7 @@ def test_rows_have_the_rules_that_are_proven(vedette: Call, rules: Path) -> None
         ["U1", "Discovery", "T1613", "F", "An idea", "1", "Many"],
     ]
     assert done.err.splitlines() == [
-        "1 of 2 concepts and 1 of 1 ideas are covered by 4 rules",
+        "1 of 2 concepts and 1 of 1 ideas are covered by 4 rules with passing tests",
         "2 rules without passing tests left out: see `vedette rules test`",
         "rules cover what the table does not have: C99",
     ]
@@ -91,6 +96,33 @@ def test_programs_get_a_row_a_line(vedette: Call, rules: Path) -> None:
         ("U1", ["Many"]),
     ]
     assert (told[1]["attack"], told[1]["not_covered"]) == (["T1609", "T1610"], "no events")
+
+
+ALERT_TABLE = """\
+falco_alerts:
+  "Shell\\e[2J": {covers: [C21, C98], attack: [T1059.004, TA0002], level: low}
+  Another: {level: low}
+"""
+
+
+def test_alerts_that_a_table_describes_count_beside_rules(vedette: Call, rules: Path) -> None:
+    (rules / "alerts.yml").write_text(ALERT_TABLE)
+    done = coverage(vedette, rules)
+    assert [re.split(r"\s{2,}", line)[5:] for line in done.out.splitlines()[1:3]] == [
+        ["2", "Rule 1, Rule 2"],
+        ["1", "Shell\\x1b[2J"],
+    ]
+    assert done.err.splitlines() == [
+        "2 of 2 concepts and 1 of 1 ideas are covered by 4 rules with passing tests and 2 alerts of Falco",
+        "2 rules without passing tests left out: see `vedette rules test`",
+        "rules cover what the table does not have: C98, C99",
+    ]
+    assert coverage(vedette, rules, "--format", "json").lines[1]["rules"] == [
+        {"rule_id": "falco:Shell\x1b[2J", "title": "Shell\x1b[2J"}
+    ]
+    layer = json.loads(coverage(vedette, rules, "--format", "navigator").out)
+    assert wrong_layer(layer) == []
+    assert [found["score"] for found in layer["techniques"] if found["techniqueID"] == "T1059.004"] == [1]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +146,8 @@ def test_a_wrong_table_is_refused(vedette: Call, rules: Path, table: str, messag
 def test_the_shipped_table_is_held_against_all_shipped_packs(vedette: Call) -> None:
     done = vedette("rules", "coverage", "--shipped", "--format", "json")
     assert done.status == 0
-    summary = re.fullmatch(r"(\d+) of 168 concepts and (\d+) of 27 ideas are covered by (\d+) rules\n", done.err)
+    by = r"(\d+) rules with passing tests and (\d+) alerts of Falco"
+    summary = re.fullmatch(rf"(\d+) of 168 concepts and (\d+) of 27 ideas are covered by {by}\n", done.err)
     assert summary is not None, "all rules pass their tests, and cover rows that there are"
     rows = done.lines
     assert [row["id"] for row in rows] == [f"C{number}" for number in range(1, 169)] + [
@@ -123,6 +156,10 @@ def test_the_shipped_table_is_held_against_all_shipped_packs(vedette: Call) -> N
     assert sum(bool(row["rules"]) for row in rows) == int(summary[1]) + int(summary[2])
     documents = sum(len(re.findall(r"^title:", text.text, re.MULTILINE)) for text in shipped_pack_texts())
     assert int(summary[3]) >= documents
+    reported = {found["title"] for row in rows for found in row["rules"] if found["rule_id"].startswith("falco:")}
+    assert len(reported) == int(summary[4]) >= ALERTS_MIN
+    assert int(summary[1]) >= CONCEPTS_MIN
+    assert int(summary[2]) >= IDEAS_MIN
 
 
 # --- the Navigator's layer format 4.5 ---------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from detectors.library import AnyRule
-    from detectors.testing.coverage import Covered
+    from detectors.testing.coverage import Covered, Detection
 
 _TITLES_MAX = 3
 
@@ -42,31 +42,35 @@ def coverage(
 ) -> int:
     """Show what the rules detect: each row of the coverage table with the rules that are about it (`vedette: covers`).
 
-    Rules count that have tests, among them one that matches, and pass them all.
+    Rules count that have tests, among them one that matches, and pass them all; so do alerts of Falco that a table \
+describes (`falco_alerts`), whose rules are tested where they are written.
     """
-    from detectors.testing.coverage import hold_against, navigator_layer  # noqa: PLC0415 - keeps the start fast
+    from detectors.testing.coverage import detections_of, hold_against, navigator_layer  # noqa: PLC0415 - keeps the start fast
     from vedette.app.workbench.rules_at_hand import open_checker, open_shipped, open_table  # noqa: PLC0415
 
     rows = open_table(table)
     checker, rules = open_shipped() if shipped else open_checker(paths, config)
-    counted = [rule for rule in rules if checker.check(rule).proven]
+    proven = [rule for rule in rules if checker.check(rule).proven]
+    alerts = checker.library.loaded.alerts
+    counted = detections_of(proven, alerts)
     found = hold_against(rows, counted)
+    by = _by(len(proven), len(alerts))
     if format == "navigator":
-        description = f"How many of {count_text(len(counted), 'rule')} with passing tests there are for each technique."
-        put_json(navigator_layer(counted, "Vedette rules", description))
+        put_json(navigator_layer(counted, "Vedette rules", f"How many of {by} there are for each technique."))
     elif format == "json":
         for one in found:
             put_json(_document(one))
     else:
         _put(found)
-    _sum_up(found, rules, counted)
+    _sum_up(found, by)
+    _say_left_out(found, rules, len(proven), counted)
     return ExitStatus.OK
 
 
 def _document(one: Covered) -> dict[str, Any]:
     import msgspec  # noqa: PLC0415 - keeps the start fast
 
-    rules = [{"rule_id": rule.info.rule_id, "title": rule.info.title} for rule in one.rules]
+    rules = [{"rule_id": rule.rule_id, "title": rule.title} for rule in one.rules]
     return {**msgspec.structs.asdict(one.row), "rules": rules}
 
 
@@ -92,17 +96,28 @@ def _which(one: Covered) -> str:
     if not one.rules:
         return f"none: {one.row.not_covered}" if one.row.not_covered else "none"
     more = f" and {len(one.rules) - _TITLES_MAX} more" if len(one.rules) > _TITLES_MAX else ""
-    return ", ".join(rule.info.title for rule in one.rules[:_TITLES_MAX]) + more
+    return ", ".join(rule.title for rule in one.rules[:_TITLES_MAX]) + more
 
 
-def _sum_up(found: Sequence[Covered], rules: Sequence[AnyRule], counted: Sequence[AnyRule]) -> None:
+def _by(rules: int, alerts: int) -> str:
+    tested = f"{count_text(rules, 'rule')} with passing tests"
+    return f"{tested} and {count_text(alerts, 'alert')} of Falco" if alerts else tested
+
+
+def _sum_up(found: Sequence[Covered], by: str) -> None:
     from detectors.testing.coverage import CONCEPT, IDEA, share  # noqa: PLC0415 - keeps the start fast
 
     concepts, ideas = share(found, CONCEPT), share(found, IDEA)
     of = f"{concepts.covered} of {concepts.all} concepts and {ideas.covered} of {ideas.all} ideas"
-    say(f"{of} are covered by {count_text(len(counted), 'rule')}")
-    if len(counted) < len(rules):
-        say(f"{count_text(len(rules) - len(counted), 'rule')} without passing tests left out: see `vedette rules test`")
-    unknown = {name: None for rule in rules for name in rule.covers}.keys() - {one.row.id for one in found}
+    say(f"{of} are covered by {by}")
+
+
+def _say_left_out(
+    found: Sequence[Covered], rules: Sequence[AnyRule], proven: int, counted: Sequence[Detection]
+) -> None:
+    if proven < len(rules):
+        say(f"{count_text(len(rules) - proven, 'rule')} without passing tests left out: see `vedette rules test`")
+    said = {name: None for one in (*rules, *counted) for name in one.covers}
+    unknown = said.keys() - {one.row.id for one in found}
     if unknown:
         say(f"rules cover what the table does not have: {', '.join(sorted(unknown))}")
