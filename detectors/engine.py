@@ -21,6 +21,7 @@ import msgspec
 
 from detectors.alert_info import AlertInfo
 from detectors.anchors import conjuncts, weaken
+from detectors.behaviour.definition import Definition
 from detectors.compiled import Check, compile_predicate
 from detectors.correlation.definition import Correlation
 from detectors.explain import explain
@@ -49,7 +50,7 @@ class Engine:
 
     `dead` lists the rules that no decoder's events can match, with the reason; `unanchored` those that have to be
     verified on every event of some decoder. `correlations` look at its matches, `alerts` say what a sensor's alerts
-    mean; both are only kept here.
+    mean, `definitions` are detectors of behaviour; they are only kept here.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Engine:
         correlations: Sequence[Correlation] = (),
         *,
         alerts: Mapping[str, AlertInfo] = MappingProxyType({}),
+        definitions: Sequence[Definition] = (),
         databases: Databases | None = None,
     ) -> None:
         """Compile the rules for each decoder; matches come in the order of `rules`.
@@ -68,6 +70,7 @@ class Engine:
         self.rules = tuple(rules)
         self.correlations = tuple(correlations)
         self.alerts = alerts
+        self.definitions = tuple(definitions)
         self._programs: dict[str, _Program] = {}
         for name, decoder in decoders.items():
             program = _Program([rule for rule in rules if _applies(rule, decoder)], decoder, databases)
@@ -80,8 +83,9 @@ class Engine:
 
     @property
     def infos(self) -> list[RuleInfo]:
-        """What all rules and correlations say about themselves."""
-        return [*(rule.info for rule in self.rules), *(over.info for over in self.correlations)]
+        """What all rules, correlations and detectors of behaviour say about themselves."""
+        rules, over = [rule.info for rule in self.rules], [found.info for found in self.correlations]
+        return [*rules, *over, *(found.info for found in self.definitions)]
 
     def match(self, event: Event, possible: int | None = None) -> list[Match]:
         """Return a match for each rule that holds for the event; `possible` is what its decoder's screen said of it.

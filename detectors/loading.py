@@ -15,6 +15,8 @@ import yaml
 
 from detectors import sigma
 from detectors.alert_table import is_alert_table, load_alert_tables
+from detectors.behaviour.loading import is_behaviour, load_definitions
+from detectors.behaviour.types import SETTINGS
 from detectors.falco import load_falco_rules
 from detectors.falco.diagnostics import Diagnostic
 from detectors.falco.documents import DEPTH_MAX, TEXT_CHARS_MAX
@@ -38,8 +40,10 @@ def load_rules(texts: Iterable[RuleText], *, falco: FalcoOptions = _DEFAULTS) ->
     others = engine_rules(loaded.rules, falco)
     found = sigma.load_rules(kinds.sigma, others=others)
     tables = load_alert_tables(kinds.alerts)
-    errors = (*found.errors, *loaded.errors, *tables.errors)
-    return LoadedRules(found.rules, errors, found.correlations, MappingProxyType(tables.alerts))
+    behaviour = load_definitions(kinds.behaviour, SETTINGS)
+    errors = (*found.errors, *loaded.errors, *tables.errors, *behaviour.errors)
+    alerts = MappingProxyType(tables.alerts)
+    return LoadedRules(found.rules, errors, found.correlations, alerts, behaviour.definitions)
 
 
 def check_rules(texts: Iterable[RuleText], provided: Sequence[LogSource], today: str = "") -> list[Problem]:
@@ -52,6 +56,7 @@ def check_rules(texts: Iterable[RuleText], provided: Sequence[LogSource], today:
     others = engine_rules(loaded.rules, _DEFAULTS)
     problems = check_sigma(kinds.sigma, provided, today, others=others)
     problems += [refused(error) for error in load_alert_tables(kinds.alerts).errors]
+    problems += [refused(error) for error in load_definitions(kinds.behaviour, SETTINGS).errors]
     problems += [_problem(failure, Severity.ERROR) for failure in loaded.failures]
     problems += [_problem(warning, Severity.WARNING) for warning in loaded.warnings]
     for rule, other in zip(loaded.rules, others, strict=True):
@@ -66,20 +71,28 @@ def _problem(found: Diagnostic, severity: Severity) -> Problem:
 
 # --- languages --------------------------------------------------------------------------------------------------------
 class Kinds(NamedTuple):
-    """Texts by what they are: rules of either language, or tables of what is said of a sensor's alerts."""
+    """Texts by what they are: rules of either language, tables of what is said of alerts, detectors of behaviour."""
 
     sigma: list[RuleText]
     falco: list[RuleText]
     alerts: list[RuleText]
+    behaviour: list[RuleText]
 
 
 def by_kind(texts: Iterable[RuleText]) -> Kinds:
     """Tell texts apart, each kind in their order."""
-    found = Kinds([], [], [])
+    found = Kinds([], [], [], [])
     for text in texts:
-        kind = found.falco if is_falco(text.text) else found.alerts if is_alert_table(text.text) else found.sigma
-        kind.append(text)
+        _kind_of(text, found).append(text)
     return found
+
+
+def _kind_of(text: RuleText, kinds: Kinds) -> list[RuleText]:
+    if is_falco(text.text):
+        return kinds.falco
+    if is_alert_table(text.text):
+        return kinds.alerts
+    return kinds.behaviour if is_behaviour(text.text) else kinds.sigma
 
 
 def is_falco(text: str) -> bool:

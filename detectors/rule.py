@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import msgspec
 
 from detectors.alert_info import AlertInfo
+from detectors.behaviour.definition import Definition
 from detectors.correlation.definition import Correlation
 from detectors.predicate import Predicate
 from detectors.testing.case import RuleTest
@@ -69,11 +70,14 @@ class LoadedRules(NamedTuple):
     """Those that others refer to come before them."""
     alerts: Mapping[str, AlertInfo] = MappingProxyType({})
     """What is said of alerts that a sensor reports, by the names of its rules."""
+    definitions: tuple[Definition, ...] = ()
+    """Detectors of behaviour."""
 
     @property
     def infos(self) -> list[RuleInfo]:
-        """What all rules and correlations say about themselves."""
-        return [*(rule.info for rule in self.rules), *(over.info for over in self.correlations)]
+        """What all rules, correlations and detectors of behaviour say about themselves."""
+        rules, over = [rule.info for rule in self.rules], [found.info for found in self.correlations]
+        return [*rules, *over, *(found.info for found in self.definitions)]
 
 
 def content_hash(info: RuleInfo, logsource: LogSource, predicate: Predicate, *exact: str) -> str:

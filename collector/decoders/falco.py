@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from collector.decoders._common.agent_line import decode_or_line
 from collector.decoders._common.falco_facts import facts_of
+from collector.decoders._common.falco_observed import observed_deed
 from collector.decoders._common.json_decode import content_id, excerpt, loads_object
 from collector.decoders._common.json_split import split_json
 from collector.decoders._common.timestamps import TIME_NS_MAX, rfc3339_ns
@@ -21,6 +22,7 @@ from collector.decoders._common.values import items, table, text, texts, whole
 from vedette.schema.errors import DecodeError
 from vedette.schema.event import Document, Facts, LogSource, Loss, Nature
 from vedette.schema.level import Level
+from vedette.schema.observation import Observation
 from vedette.schema.record import Piece
 from vedette.schema.rule import RuleInfo
 
@@ -131,6 +133,15 @@ class Falco:
     def facts(self, doc: Document) -> Facts:
         """Normalise (see `falco_facts`)."""
         return facts_of(doc)
+
+    def observe(self, payload: bytes, context: str, head: Document | None) -> Observation | None:
+        """Tell what a container did (see `falco_observed`)."""
+        if head is None:
+            try:
+                head = self.decode(payload, context)
+            except DecodeError:
+                return None
+        return observed_deed(head, self.time_ns(head), internal=_is_internal(head))
 
     def finding(self, head: Document) -> RuleInfo | None:
         """The Falco rule that fired; None for Falco's own health."""

@@ -19,11 +19,13 @@ from collector.decoders._common.json_blank import blank_members
 from collector.decoders._common.json_decode import TOO_DEEP, content_id, is_shallow, loads_object, skips_safely
 from collector.decoders._common.json_split import REFUSALS, Envelope, split_json
 from collector.decoders._common.kube_facts import facts_of
+from collector.decoders._common.kube_observed import observed_call
 from collector.decoders._common.outline import field_apart, outline_struct
 from collector.decoders._common.timestamps import rfc3339_ns
 from vedette.schema.errors import DecodeError
 from vedette.schema.event import Document, Facts, LogSource, Loss, Nature
 from vedette.schema.limits import ITEM_BYTES_MAX
+from vedette.schema.observation import Observation
 from vedette.schema.outline import Outline
 from vedette.schema.record import Piece
 from vedette.schema.rule import RuleInfo
@@ -262,6 +264,10 @@ class KubeAudit:
     def facts(self, doc: Document) -> Facts:
         """Normalise (see `kube_facts`)."""
         return facts_of(doc)
+
+    def observe(self, payload: bytes, context: str, head: Document | None) -> Observation | None:
+        """Tell who called what (see `kube_observed`)."""
+        return observed_call(payload, head)
 
     def finding(self, head: Document) -> RuleInfo | None:
         """None: an audit event reports no rule."""

@@ -25,6 +25,7 @@ from collector.decoders._common.values import text, whole
 from vedette.schema.errors import DecodeError
 from vedette.schema.event import Document, Facts, LogSource, Loss, Nature
 from vedette.schema.limits import ITEM_BYTES_MAX, SECOND_NS
+from vedette.schema.observation import Kind, Observation
 from vedette.schema.record import Piece
 from vedette.schema.rule import RuleInfo
 
@@ -181,6 +182,30 @@ class VpcFlow:
             container_id=text(doc.get("ecs-container-id")),
             workload_kind="Service" if service else "",
             workload=service,
+        )
+
+    def observe(self, payload: bytes, context: str, head: Document | None) -> Observation | None:
+        """Tell the raw flow as the record has it; the flow view makes connections of them."""
+        try:
+            doc = self.decode(payload, context) if head is None else head
+        except DecodeError:
+            return None
+        facts, end_ns = self.facts(doc), self.time_ns(doc)
+        if not facts.sources or not facts.destinations:
+            return None
+        start_s = whole(doc.get("start"), TIME_NS_MAX)
+        return Observation(
+            Kind.FLOW,
+            end_ns,
+            outcome=facts.outcome if facts.outcome != "unknown" else "",
+            address=facts.sources[0],
+            source_port=facts.source_port,
+            peer=facts.destinations[0],
+            port=facts.destination_port,
+            protocol=facts.protocol,
+            direction=text(doc.get("flow-direction")),
+            bytes_out=facts.bytes_count,
+            window_s=max(0, end_ns // SECOND_NS - start_s) if start_s else 0,
         )
 
     def finding(self, head: Document) -> RuleInfo | None:

@@ -16,6 +16,7 @@ from vedette.schema.alert import Evidence
 from vedette.schema.event import Event, Facts
 from vedette.schema.finding import Clause
 from vedette.schema.limits import CORRELATION_REFERENCES_MAX, EVIDENCE_ITEMS_MAX
+from vedette.schema.rule import RuleInfo
 
 _IDS_MAX: Final = 20
 """Ids of events that one clause names; the alert's evidence and `vedette scan` have more of them."""
@@ -126,6 +127,11 @@ class Firing(NamedTuple):
     arrival_ns: int
     source: str
     facts_found: Callable[[], Facts]
+
+    @property
+    def info(self) -> RuleInfo:
+        """What the correlation says about itself."""
+        return self.correlation.info
 
     def values(self, fields: Fields) -> tuple[Any, ...]:
         """Return the value of a key that it is grouped by; the first of the fields that is one."""

@@ -18,12 +18,22 @@ from detectors.correlation.finding import EventFinding
 from detectors.engine import Engine
 from detectors.watching import Watcher
 from vedette.journal.protocol import DetectCount
-from vedette.pipeline.control_record import OP_RULES, OP_SETTINGS, OP_START, OP_STOP, ControlRecord, decode_control
+from vedette.pipeline.control_record import (
+    OP_RULES,
+    OP_SETTINGS,
+    OP_START,
+    OP_STOP,
+    OP_VERDICT,
+    ControlRecord,
+    decode_control,
+)
 from vedette.pipeline.document import build_document, encode_document
 from vedette.pipeline.examiner import Examiner
+from vedette.pipeline.observing import Observing
 from vedette.pipeline.rollup import RollUp, evidence_of
 from vedette.pipeline.sharing import origins_of
 from vedette.pipeline.unheard import Unheard
+from vedette.pipeline.verdicts import revise_closed
 from vedette.pipeline.watching import compile_watching
 from vedette.runtime.telemetry import OperationalEvent
 from vedette.schema.alert import Activity, AlertRevision
@@ -32,6 +42,7 @@ from vedette.schema.event import Nature
 from vedette.schema.operator import KeyedState, Operator
 from vedette.schema.record import CONTROL_FORMAT, Record
 from vedette.schema.settings import DetectionSettings, SourceLabels, decode_settings
+from vedette.schema.verdict import make_verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -41,9 +52,9 @@ if TYPE_CHECKING:
     from detectors.screen import Screen
     from vedette.journal.protocol import Chunk
     from vedette.pipeline.effects import Effects
-    from vedette.pipeline.rollup import Emission
+    from vedette.pipeline.rollup import Emission, Finding
     from vedette.schema.alert import Origin
-    from vedette.schema.event import Decoder
+    from vedette.schema.event import Decoder, Document
     from vedette.schema.finding import Match
     from vedette.schema.record import Run
 
@@ -122,13 +133,15 @@ class Detector:
         self.rollup = RollUp(self._settings.rollup)
         self.correlator = Correlator()
         self.unheard = Unheard(self._settings.rollup)
+        self.observing = Observing(decoders)
         self._correlates = False
         self._plain = True
 
     @property
     def operators(self) -> tuple[Operator, ...]:
         """All stateful parts, for checkpoints."""
-        return (self.control, self.rollup, self.correlator.watermarks, self.correlator, *self.unheard.operators)
+        own = (self.control, self.rollup, self.correlator.watermarks, self.correlator)
+        return (*own, *self.unheard.operators, *self.observing.operators)
 
     def restored(self) -> None:
         """Put in force what the restored state says."""
@@ -167,16 +180,23 @@ class Detector:
         """Let arrival time go on to the chunk's; to be called once before its records are fed."""
         self._emit(self.rollup.advance(chunk.arrival_ns), effects)
         self.unheard.advance(chunk.arrival_ns)
+        starts = (self._correlates or self.observing.any) and _starts(chunk)
         if self._correlates:
-            if _starts(chunk):
+            if starts:
                 self.correlator.resume(chunk.arrival_ns)
             self._fire(self.correlator.advance(chunk.arrival_ns), effects)
+        if self.observing.any:
+            if starts:
+                self.observing.watch.resume(chunk.arrival_ns)
+            self._deviate(self.observing.advance(chunk.arrival_ns), effects)
+            self._tally_left_out(effects)
 
     def feed(self, records: Iterable[Record], effects: Effects) -> None:
         """Detect on some records of the chunk that was begun, in order."""
         run: Run | None = None
         screen: Screen | None = None
         count = DetectCount()
+        observes = self.observing.any
         for record in records:
             try:
                 if record.run is not run:
@@ -186,6 +206,8 @@ class Detector:
                         count = effects.count(run.source)
                 possible = None if screen is None else screen(record.payload)
                 if possible == 0:
+                    if observes:
+                        self._watch(record, None, effects)
                     count.processed += 1
                 else:
                     self._feed(record, possible, effects)
@@ -198,6 +220,8 @@ class Detector:
             self._obey(_control(record), record.arrival_ns, effects)
             return
         examined = self._examiner.look(record, possible)
+        if self.observing.any:
+            self._watch(record, None if examined.event is None else examined.event.head, effects)
         for match in examined.matches:
             if not self._plain:
                 self._take(match, source, effects)
@@ -235,18 +259,34 @@ class Detector:
             finding = EventFinding(match.event, labels.cluster, evidence_of)
             self._fire(self.correlator.observe(rule_id, finding), effects)
 
+    def _watch(self, record: Record, head: Document | None, effects: Effects) -> None:
+        """Let a record be learned from, and held against what was learned."""
+        cluster = self._labels_of(record.run.source).cluster
+        self._deviate(self.observing.look(record, head, cluster), effects)
+
+    def _deviate(self, deviations: Iterable[Finding], effects: Effects) -> None:
+        for deviation in deviations:
+            self._report(deviation, effects)
+
+    def _tally_left_out(self, effects: Effects) -> None:
+        for reason, rule_id, count in self.observing.watch.take_left_out():
+            effects.tally("behaviour_left_out", reason, self._rule_label(rule_id), count=count)
+
+    def _report(self, finding: Finding, effects: Effects) -> None:
+        """Roll up what a correlation or a detector of behaviour found."""
+        rule, source = finding.info, finding.source
+        if self.unheard.is_in_shadow(rule):
+            effects.tally("shadow_findings", source, rule.rule_id)
+            if self.unheard.add_firing(finding, self._labels_of(source)):
+                effects.tally("shadow_alerts", source, str(rule.level), rule.rule_id)
+            return
+        effects.tally("findings", source, self._rule_label(rule.rule_id))
+        self._emit(self.rollup.add_firing(finding, self._labels_of(source)), effects)
+
     def _fire(self, firings: list[Firing], effects: Effects) -> None:
         for firing in firings:
-            rule, source = firing.correlation.info, firing.source
-            if rule.rule_id in self.correlator.silent:
-                continue
-            if self.unheard.is_in_shadow(rule):
-                effects.tally("shadow_findings", source, rule.rule_id)
-                if self.unheard.add_firing(firing, self._labels_of(source)):
-                    effects.tally("shadow_alerts", source, str(rule.level), rule.rule_id)
-                continue
-            effects.tally("findings", source, self._rule_label(rule.rule_id))
-            self._emit(self.rollup.add_firing(firing, self._labels_of(source)), effects)
+            if firing.info.rule_id not in self.correlator.silent:
+                self._report(firing, effects)
         for (reason, rule_id), count in self.correlator.left_out.items():
             effects.tally("correlation_left_out", reason, self._rule_label(rule_id), count=count)
         self.correlator.left_out.clear()
@@ -260,9 +300,22 @@ class Detector:
         else:
             if control.op == OP_STOP:
                 self._emit(self.rollup.flush(arrival_ns), effects)
+            elif control.op == OP_VERDICT:
+                self._judge(control, arrival_ns, effects)
             return
         self._use(self.control.in_force)
         self.unheard.keep(arrival_ns)
+
+    def _judge(self, control: ControlRecord, arrival_ns: int, effects: Effects) -> None:
+        """Let an alert say what was decided: one that is open, or one whose last document the record brings."""
+        if control.judgement is None:
+            raise DecodeError("broken control record", "a verdict without a judgement")
+        verdict = make_verdict(control.judgement, control.analyst, control.detail, arrival_ns)
+        emissions = self.rollup.judge(control.alert, verdict)
+        if emissions is not None:
+            self._emit(emissions, effects)
+        elif control.final:
+            effects.alert(revise_closed(control.document, verdict, effects.generation))
 
     def _use(self, in_force: InForce) -> None:
         self.engine = self._engines[in_force.rules]
@@ -273,6 +326,7 @@ class Detector:
         self._rule_ids = frozenset(info.rule_id for info in self.engine.infos)
         self.correlator.use(self.engine.correlations)
         self._correlates = bool(self.engine.correlations)
+        self.observing.use(self.engine.definitions)
         content = self._blob(in_force.settings) if in_force.settings else None
         self._settings = decode_settings(content) if content else DetectionSettings()
         self._labels = {}

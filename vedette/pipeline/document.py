@@ -18,6 +18,7 @@ from vedette.pipeline.document_attack import attacks
 from vedette.pipeline.document_evidence import evidences
 from vedette.pipeline.document_message import message
 from vedette.pipeline.document_subject import LIST_ITEMS_MAX, Subject, resources, subject_of
+from vedette.pipeline.verdicts import put_verdict
 from vedette.schema.alert import GENERATION_FACTOR, Activity, AlertDocument, AlertState, Contribution
 from vedette.schema.limits import TEXT_CHARS_MAX
 from vedette.schema.text import clip_text, clip_texts, whole_text
@@ -72,6 +73,8 @@ def build_document(state: AlertState, *, generation: int, activity: Activity, no
         "evidences": evidences(state.evidence, subject),
         "unmapped": _unmapped(state, subject, generation, now_ns),
     }
+    if state.verdict is not None:
+        put_verdict(document, state.verdict)
     cloud = _cloud(state.labels)
     if cloud:
         document["cloud"] = cloud
@@ -187,6 +190,7 @@ def _contribution(one: Contribution) -> dict[str, Any]:
         "pack": clip_text(one.rule.pack),
         "attack": clip_texts(one.rule.attack, LIST_ITEMS_MAX),
         "controls": clip_texts(one.rule.controls, LIST_ITEMS_MAX),
+        "tags": clip_texts(one.rule.tags, LIST_ITEMS_MAX),
         "count": one.count,
         "first_seen_ns": one.first_seen_ns,
         "last_seen_ns": one.last_seen_ns,

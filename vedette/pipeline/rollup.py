@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import orjson
 
@@ -21,10 +21,10 @@ from vedette.schema.settings import RollUpSettings, SourceLabels
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from detectors.correlation.finding import Firing
     from vedette.schema.event import Event, Facts
     from vedette.schema.finding import Clause, Match
     from vedette.schema.rule import RuleInfo
+    from vedette.schema.verdict import Verdict
 
 
 class Emission(NamedTuple):
@@ -33,6 +33,56 @@ class Emission(NamedTuple):
     alert: AlertState
     activity: Activity
     arrival_ns: int
+
+
+class Finding(Protocol):
+    """What rolls up beside matches: a window in which a correlation held, a deviation from what is normal."""
+
+    @property
+    def info(self) -> RuleInfo:
+        """What found it."""
+        ...
+
+    @property
+    def group(self) -> tuple[str, ...]:
+        """Values that are the dedup key."""
+        ...
+
+    @property
+    def seq(self) -> int:
+        """Sequence number of its last record."""
+        ...
+
+    @property
+    def arrival_ns(self) -> int:
+        """When that arrived, ns."""
+        ...
+
+    @property
+    def time_ns(self) -> int:
+        """The event time at which it became true, ns."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """Configured name of the last record's source."""
+        ...
+
+    def facts(self) -> Facts:
+        """Return who, what and where."""
+        ...
+
+    def clauses(self) -> tuple[Clause, ...]:
+        """Explain."""
+        ...
+
+    def evidence(self) -> list[Evidence]:
+        """Return samples, at least one; the first is of the record that `facts` tell of."""
+        ...
+
+    def span(self) -> tuple[int, int]:
+        """Return the event times of the first and the last record, ns."""
+        ...
 
 
 class _Content(NamedTuple):
@@ -119,9 +169,9 @@ class RollUp:
             alert.first_seen_ns = time_ns
         return self._join(key, alert, arrival_ns)
 
-    def add_firing(self, firing: Firing, labels: SourceLabels) -> list[Emission]:
-        """Take a window in which a correlation held; its keys are the dedup key. Otherwise as `add`."""
-        rule, values = firing.correlation.info, firing.group
+    def add_firing(self, firing: Finding, labels: SourceLabels) -> list[Emission]:
+        """Take what a correlation or a detector of behaviour found; its group is the dedup key. Otherwise as `add`."""
+        rule, values = firing.info, firing.group
         if shares(rule, values):
             return self._share(_of_firing(firing), labels)
         events = firing.evidence()
@@ -150,6 +200,8 @@ class RollUp:
             return self._open(key, content, labels, found.arrival_ns, found.first_ns, found.last_ns)
         self.state.touch(key)
         raised = contribute(alert, found)
+        if raised:
+            alert.verdict = None  # what was decided was not about this
         alert.first_seen_ns = min(alert.first_seen_ns, found.first_ns)
         alert.last_seen_ns = max(alert.last_seen_ns, found.last_ns)
         return self._join(key, alert, found.arrival_ns, at_once=raised)
@@ -162,6 +214,16 @@ class RollUp:
             alert.pending = True
             heapq.heappush(self._timers, (alert.next_ns, alert.alert_id, key))
         return []
+
+    def judge(self, alert_id: str, verdict: Verdict) -> list[Emission] | None:
+        """Take what an analyst decided; the revision that says so leaves at once. None: no such alert is open."""
+        for key in self.state:
+            alert = self.state.get(key)
+            if alert is not None and alert.alert_id == alert_id:
+                self.state.touch(key)
+                alert.verdict = verdict
+                return [self._revise(alert, Activity.UPDATE, verdict.time_ns)]
+        return None
 
     def flush(self, arrival_ns: int) -> list[Emission]:
         """Let every revision leave that is only waiting for its time: at a clean stop the counts are the true ones."""
@@ -272,9 +334,9 @@ def _of_match(match: Match, values: tuple[str, ...]) -> SharedFinding:
     )
 
 
-def _of_firing(firing: Firing) -> SharedFinding:
+def _of_firing(firing: Finding) -> SharedFinding:
     return SharedFinding(
-        firing.correlation.info,
+        firing.info,
         firing.group,
         firing.seq,
         firing.source,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from detectors.behaviour.loading import is_behaviour
 from detectors.engine import Engine
 from detectors.falco.evaluation import FalcoOptions
 from detectors.loading import load_rules
@@ -59,8 +60,11 @@ def compile_rules(content: bytes, decoders: Mapping[str, Decoder], cache: Path |
     load = partial(load_rules, falco=rules.falco)
     if cache is None:
         return _compiled(load(texts), decoders, {})
-    cached = CachedRules(texts, cache, variant=repr(rules.falco))
-    engine = _compiled(cached.load(load), decoders, cached.databases)
+    behaviour = load([text for text in texts if is_behaviour(text.text)])  # which takes no time worth keeping
+    cached = CachedRules([text for text in texts if not is_behaviour(text.text)], cache, variant=repr(rules.falco))
+    loaded = cached.load(load)
+    both = loaded._replace(definitions=behaviour.definitions, errors=(*loaded.errors, *behaviour.errors))
+    engine = _compiled(both, decoders, cached.databases)
     cached.keep()
     return engine
 
@@ -68,4 +72,11 @@ def compile_rules(content: bytes, decoders: Mapping[str, Decoder], cache: Path |
 def _compiled(loaded: LoadedRules, decoders: Mapping[str, Decoder], databases: dict[str, bytes]) -> Engine:
     if loaded.errors:
         raise loaded.errors[0]
-    return Engine(loaded.rules, decoders, loaded.correlations, alerts=loaded.alerts, databases=databases)
+    return Engine(
+        loaded.rules,
+        decoders,
+        loaded.correlations,
+        alerts=loaded.alerts,
+        definitions=loaded.definitions,
+        databases=databases,
+    )

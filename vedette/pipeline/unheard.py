@@ -21,9 +21,8 @@ from vedette.schema.operator import KeyedState
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from detectors.correlation.finding import Firing
     from detectors.engine import Engine
-    from vedette.pipeline.rollup import Emission
+    from vedette.pipeline.rollup import Emission, Finding
     from vedette.schema.finding import Match
     from vedette.schema.operator import Operator
     from vedette.schema.rule import RuleInfo
@@ -157,9 +156,9 @@ class Unheard:
         tally = self.shadow.count(match.rule.rule_id, event.time_ns, record.seq, record.arrival_ns)
         return _opened(tally, self._rollup.add(match, labels))
 
-    def add_firing(self, firing: Firing, labels: SourceLabels) -> bool:
-        """Take a firing of a correlation in shadow; as `add`."""
-        rule_id = firing.correlation.info.rule_id
+    def add_firing(self, firing: Finding, labels: SourceLabels) -> bool:
+        """Take what a correlation or a detector of behaviour in shadow found; as `add`."""
+        rule_id = firing.info.rule_id
         tally = self.shadow.count(rule_id, firing.time_ns, firing.seq, firing.arrival_ns)
         return _opened(tally, self._rollup.add_firing(firing, labels))
 

@@ -26,5 +26,5 @@ def compile_watching(
     engine = compile_rules(content, decoders, cache)
     rules = watched(engine.rules)
     return engine, engine if rules == engine.rules else Engine(
-        rules, decoders, engine.correlations, alerts=engine.alerts
+        rules, decoders, engine.correlations, alerts=engine.alerts, definitions=engine.definitions
     )

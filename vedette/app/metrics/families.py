@@ -191,6 +191,11 @@ def _detection_families(reading: Reading, rules: Mapping[str, RuleInfo]) -> Iter
     left_out = CounterMetricFamily(
         "vedette_correlation_left_out", "Matches that a correlation could not use.", labels=("reason", "rule")
     )
+    forgotten = CounterMetricFamily(
+        "vedette_behaviour_left_out",
+        "What detectors of behaviour could not learn or keep.",
+        labels=("reason", "rule"),
+    )
     shadow_findings = CounterMetricFamily(
         "vedette_shadow_findings", "Events that matched a rule in shadow.", labels=("source", "rule")
     )
@@ -204,6 +209,7 @@ def _detection_families(reading: Reading, rules: Mapping[str, RuleInfo]) -> Iter
         ("findings", findings),
         ("alerts", alerts),
         ("correlation_left_out", left_out),
+        ("behaviour_left_out", forgotten),
         ("shadow_findings", shadow_findings),
         ("shadow_alerts", shadow_alerts),
         ("exception_hits", excepted),

@@ -1,0 +1,191 @@
+"""Detectors of behaviour as they are written: Sigma rules about observations, with a section `behaviour`.
+
+title: A service account does what it never did
+id: 9d0f…
+level: medium
+tags: [attack.t1078.001]
+logsource: {product: vedette, category: call}     # the kind of observation (`vedette.schema.observation`)
+detection:                                        # which of them it looks at; the fields are an observation's
+  own:
+    actor|startswith: 'system:serviceaccount:'
+    outcome: allow
+  condition: own
+behaviour:
+  type: first_seen                                # which model; `detectors.behaviour.types` lists them
+  by: [actor]                                     # of whom it learns
+  value: [verb, api_group, resource, namespace]   # what it learns
+  learn_for: 7d                                   # settings of the type; lengths of time are 30s, 5m, 1h, 7d
+vedette:                                          # as in rules; the events of tests are observations
+  covers: [C12]
+  tests: […]
+
+Such documents have files of their own. What a definition needs beyond that, its type says.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from detectors.behaviour.definition import Definition, content_hash
+from detectors.behaviour.fields import FIELDS
+from detectors.predicate import fields as fields_of
+from detectors.rule import RuleText
+from detectors.sigma.definitions import SigmaPart, read_sigma_part
+from detectors.sigma.documents import Document, read_documents
+from detectors.values import is_list, is_object
+from vedette.schema.errors import RuleError
+from vedette.schema.limits import SECOND_NS
+from vedette.schema.observation import Kind, Observation
+
+SECTION: Final = "behaviour"
+PRODUCT: Final = "vedette"
+_IS_BEHAVIOUR: Final = re.compile(rf"^[\"']?{SECTION}[\"']?\s*:", re.MULTILINE)
+_LENGTH: Final = re.compile(r"(\d{1,6})([smhdw])", re.ASCII)
+_UNITS_NS: Final = {
+    "s": SECOND_NS,
+    "m": 60 * SECOND_NS,
+    "h": 3600 * SECOND_NS,
+    "d": 86_400 * SECOND_NS,
+    "w": 7 * 86_400 * SECOND_NS,
+}
+_NS: Final = "_ns"
+_FIELDS_MAX: Final = 5
+"""Fields of an entity, or of what is learned: more make every tuple the first of its kind."""
+_OWN: Final = ("type", "by", "value")
+_KINDS: Final = tuple(kind for kind in Kind if kind is not Kind.FLOW)
+_SELECTABLE: Final = frozenset(Observation.__struct_fields__) | frozenset(FIELDS)
+
+
+class LoadedDefinitions(NamedTuple):
+    """Definitions in the order of their texts, and every reason why others were refused."""
+
+    definitions: tuple[Definition, ...]
+    errors: tuple[RuleError, ...] = ()
+
+
+def is_behaviour(text: str) -> bool:
+    """Say whether a text configures detectors of behaviour, and so holds no rules."""
+    return _IS_BEHAVIOUR.search(text) is not None
+
+
+def load_definitions(texts: Iterable[RuleText], types: Mapping[str, type[msgspec.Struct]]) -> LoadedDefinitions:
+    """Read definitions; `types` has the settings of each type. One with anything wrong is left out and reported."""
+    found: list[Definition] = []
+    errors: list[RuleError] = []
+    taken: dict[str, str] = {}
+    for text in texts:
+        for document in read_documents(text):
+            if isinstance(document, RuleError):
+                errors.append(document)
+                continue
+            definition = _read(document, types, errors)
+            if definition is None:
+                continue
+            owner = taken.setdefault(definition.info.rule_id, document.place())
+            if owner != document.place():
+                errors.append(document.error(f"the id {definition.info.rule_id} is taken by {owner}", "id"))
+                continue
+            found.append(definition)
+    return LoadedDefinitions(tuple(found), tuple(errors))
+
+
+def _read(document: Document, types: Mapping[str, type[msgspec.Struct]], errors: list[RuleError]) -> Definition | None:
+    count = len(errors)
+    section: Any = document.data.get(SECTION)
+    if not is_object(section):
+        errors.append(document.error(f"{SECTION} must be a mapping; rules have a file of their own", SECTION))
+        return None
+    plain = document._replace(data={key: value for key, value in document.data.items() if key != SECTION})
+    part = read_sigma_part(plain, errors)
+    kind = None if part is None else _kind(document, part, errors)
+    type_name: Any = section.get("type")
+    if type_name not in types:
+        hint = f"known are {', '.join(sorted(types))}"
+        errors.append(document.error(f"{type_name!r} is no type of detector; {hint}", SECTION, "type"))
+        return None
+    by, value = (_names(document, section, name, errors) for name in ("by", "value"))
+    settings = _settings(document, section, types[type_name], errors)
+    if part is None or kind is None or settings is None or len(errors) > count:
+        return None
+    definition = Definition(
+        part.info, type_name, kind, part.predicate, by, value, settings, tests=part.tests, covers=part.covers
+    )
+    return replace(definition, content_hash=content_hash(definition))
+
+
+def _kind(document: Document, part: SigmaPart, errors: list[RuleError]) -> Kind | None:
+    source = part.logsource
+    if source.product != PRODUCT or source.service is not None or source.category not in _KINDS:
+        kinds = ", ".join(_KINDS)
+        message = f"it looks at observations: `product: {PRODUCT}` and as category one of {kinds}"
+        errors.append(document.error(message, "logsource"))
+        return None
+    unknown = sorted({name or "" for name in fields_of(part.predicate)} - _SELECTABLE)
+    errors.extend(
+        document.error(f"observations have no field {name!r}{_hint(name, _SELECTABLE)}", "detection")
+        for name in unknown
+    )
+    return Kind(source.category)
+
+
+def _names(document: Document, section: dict[str, Any], key: str, errors: list[RuleError]) -> tuple[str, ...]:
+    values: Any = section.get(key, [])
+    if not is_list(values) or not all(isinstance(value, str) for value in values) or len(values) > _FIELDS_MAX:
+        errors.append(document.error(f"{key} is a list of at most {_FIELDS_MAX} fields", SECTION, key))
+        return ()
+    for position, name in enumerate(values):
+        if name not in FIELDS:
+            errors.append(document.error(f"there is no field {name!r}{_hint(name, FIELDS)}", SECTION, key, position))
+    return tuple(values)
+
+
+def _settings(
+    document: Document, section: dict[str, Any], kind: type[msgspec.Struct], errors: list[RuleError]
+) -> msgspec.Struct | None:
+    names = {name.removesuffix(_NS): name for name in kind.__struct_fields__}
+    given: dict[str, Any] = {}
+    count = len(errors)
+    for key, value in section.items():
+        if key in _OWN:
+            continue
+        if key not in names:
+            errors.append(
+                document.error(f"unknown key {key!r}{_hint(key, [*names, *_OWN])}", SECTION, key, at_key=True)
+            )
+        elif names[key].endswith(_NS):
+            given[names[key]] = _length_ns(document, key, value, errors)
+        else:
+            given[names[key]] = value
+    if len(errors) > count:
+        return None
+    try:
+        return msgspec.convert(given, kind)
+    except msgspec.ValidationError as error:
+        errors.append(document.error(f"{error}", SECTION, *_culprit(str(error))))
+        return None
+
+
+def _culprit(message: str) -> Iterator[str]:
+    match = re.search(r"\$\.(\w+)", message)
+    if match:
+        yield match[1]
+
+
+def _length_ns(document: Document, key: str, value: Any, errors: list[RuleError]) -> int:
+    match = _LENGTH.fullmatch(value) if isinstance(value, str) else None
+    if match is None or int(match[1]) == 0:
+        errors.append(document.error(f"{value!r} is no length of time; write 30s, 5m, 1h or 7d", SECTION, key))
+        return 0
+    return int(match[1]) * _UNITS_NS[match[2]]
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    close = get_close_matches(name, names, 1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(names)}"

@@ -1,0 +1,20 @@
+"""The types of detectors there are. A new one is a module beside this, and a line here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from detectors.behaviour.detector import Detector
+from detectors.behaviour.first_seen import FirstSeen
+
+_TYPES: Final[tuple[type[Detector], ...]] = (FirstSeen,)
+
+SETTINGS: Final[dict[str, type[msgspec.Struct]]] = {kind.type_name: kind.settings for kind in _TYPES}
+"""The settings of each type, for `detectors.behaviour.loading`."""
+
+
+def make_detectors() -> tuple[Detector, ...]:
+    """Make one detector of each type, in a fixed order."""
+    return tuple(kind() for kind in _TYPES)
