@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from detectors.behaviour.loading import is_behaviour
+from detectors.behaviour.loading import is_behaviour, load_definitions
+from detectors.behaviour.types import SETTINGS
 from detectors.engine import Engine
 from detectors.falco.evaluation import FalcoOptions
 from detectors.loading import load_rules
@@ -60,7 +61,7 @@ def compile_rules(content: bytes, decoders: Mapping[str, Decoder], cache: Path |
     load = partial(load_rules, falco=rules.falco)
     if cache is None:
         return _compiled(load(texts), decoders, {})
-    behaviour = load([text for text in texts if is_behaviour(text.text)])  # which takes no time worth keeping
+    behaviour = load_definitions((text for text in texts if is_behaviour(text.text)), SETTINGS)  # quick: not kept
     cached = CachedRules([text for text in texts if not is_behaviour(text.text)], cache, variant=repr(rules.falco))
     loaded = cached.load(load)
     both = loaded._replace(definitions=behaviour.definitions, errors=(*loaded.errors, *behaviour.errors))
