@@ -46,7 +46,7 @@ def _conditions(wanted: AlertFilter) -> Iterator[Condition]:
         yield "opened_ns < ?", (wanted.until_ns,)
     if wanted.rule is not None:
         yield "(rule_id = ? OR title = ?)", (sayable(wanted.rule),) * 2
-    for column in ("cluster", "namespace", "actor"):
+    for column in ("cluster", "namespace", "actor", "status"):
         value = getattr(wanted, column)
         if value is not None:
             yield f"{column} = ?", (sayable(value),)

@@ -36,9 +36,9 @@ class AlertFilter:
     """Which alerts a list holds: those that satisfy all that is given.
 
     `since_ns` (inclusive) and `until_ns` (exclusive) bound the time of opening, ns since the epoch. `rule` is a rule's
-    id or its exact title. `cluster`, `namespace` and `actor` are exact. `text`: words that all occur, in any part and
-    any case, somewhere in title, actor, namespace, pod, workload, image, command, addresses or explanation. `after`:
-    the `cursor` of the last row of the page before.
+    id or its exact title. `cluster`, `namespace`, `actor` and `status` are exact. `text`: words that all occur, in any
+    part and any case, somewhere in title, actor, namespace, pod, workload, image, command, addresses or explanation.
+    `after`: the `cursor` of the last row of the page before.
     """
 
     since_ns: int | None = None
@@ -48,6 +48,7 @@ class AlertFilter:
     cluster: str | None = None
     namespace: str | None = None
     actor: str | None = None
+    status: str | None = None
     text: str = ""
     after: str = ""
 

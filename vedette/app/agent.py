@@ -26,6 +26,7 @@ from vedette.app.metrics.families import Live
 from vedette.app.metrics.server import MetricsServer
 from vedette.app.open_files import allow_open_files, open_files_needed
 from vedette.app.rule_set import changes_between, read_rule_set
+from vedette.app.verdicts import Roles, Verdicts
 from vedette.app.wiring import build_deliveries, build_sources
 from vedette.journal.sqlite import (
     DataFolder,
@@ -173,6 +174,8 @@ class Agent:
         self._deliver = DeliverRole(deliveries, self._detect.committed)
         reader = SqliteEventReader(folder.intake)
         self._replay = Replay(self._core, reader, self._intake, self._deliver, SystemClock())
+        roles = Roles(self._intake, self._detect, self._detector.rollup, self._core, self._reader)
+        self._verdicts = Verdicts(config, roles)
         self._sources = build_sources(config, self._intake, self._decoders)
         self._first_controls = [
             *(
@@ -201,6 +204,7 @@ class Agent:
                 "stop": self._stop_asked,
                 "replay": self._replay_asked,
                 "unheard": self._unheard,
+                "verdict": self._verdicts.take,
             },
         )
         async with asyncio.TaskGroup() as roles:

@@ -54,6 +54,11 @@ def _fields(
     yield "id", details["alert_id"]
     yield "level", rule["level"]
     yield "count", document["count"]
+    yield "status", document["status"]
+    verdict: Mapping[str, Any] = details.get("verdict", {})
+    yield "verdict", verdict.get("judgement", "").replace("_", " ")
+    yield "reason", verdict.get("reason", "")
+    yield "closed by", verdict.get("analyst", "")
     yield "first seen", time_text(details["first_seen_ns"])
     yield "last seen", time_text(details["last_seen_ns"])
     yield "cluster", details["cluster"]

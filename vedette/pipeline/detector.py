@@ -69,7 +69,9 @@ class DetectionBug(OperationalEvent):
     component = "pipeline.detect"
     message = "a record broke detection; this is a bug, please report it with the dead letter"
     level = logging.ERROR
-    metric: ClassVar[Counter] = Counter("vedette_detection_bugs_total", "Records that broke detection")
+    metric: ClassVar[Counter] = Counter(
+        "vedette_detection_bugs_total", "Records that broke detection: please report them."
+    )
     seq: int
     source: str
     error: str

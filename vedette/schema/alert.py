@@ -10,6 +10,7 @@ import msgspec
 from vedette.schema.event import Facts
 from vedette.schema.finding import Clause
 from vedette.schema.rule import RuleInfo
+from vedette.schema.verdict import Verdict
 
 GENERATION_FACTOR: Final = 1 << 32
 
@@ -83,6 +84,8 @@ class AlertState(msgspec.Struct):
     """Of a shared alert: the rules, in the order of their first findings. It only grows."""
     unlisted: int = 0
     """Findings of rules for which there was no room among the contributions."""
+    verdict: Verdict | None = None
+    """What an analyst decided; a rule that raises the level afterwards puts that aside."""
 
 
 class Activity(IntEnum):
