@@ -41,7 +41,11 @@ class TicketsMerged(OperationalEvent):
         "two tickets were created for one thing. If they were not merged: grant ModifyTicket, or merge them by hand"
     )
     level = logging.WARNING
-    metric: ClassVar[Counter] = Counter("vedette_rt_tickets_merged_total", "Tickets born twice", ["sink", "merged"])
+    metric: ClassVar[Counter] = Counter(
+        "vedette_rt_tickets_merged_total",
+        "Tickets that were born twice, and whether they could be merged.",
+        ["sink", "merged"],
+    )
     labels = ("sink", "merged")
     sink: str
     ticket: int
@@ -56,7 +60,9 @@ class TicketNotReopened(OperationalEvent):
     component = "sinks.rt"
     message = "a closed ticket was commented but not reopened. Grant ModifyTicket, or correct reopen_status"
     level = logging.WARNING
-    metric: ClassVar[Counter] = Counter("vedette_rt_not_reopened_total", "Tickets not reopened", ["sink"])
+    metric: ClassVar[Counter] = Counter(
+        "vedette_rt_not_reopened_total", "Closed tickets that could not be opened again for a new revision.", ["sink"]
+    )
     labels = ("sink",)
     sink: str
     ticket: int

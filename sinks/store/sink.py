@@ -43,7 +43,9 @@ class StorePruned(OperationalEvent):
     component = "sinks.store"
     message = "alerts beyond the store's retention were removed"
     level = logging.DEBUG
-    metric: ClassVar[Counter] = Counter("vedette_store_pruned_total", "Alerts removed by retention", ["sink"])
+    metric: ClassVar[Counter] = Counter(
+        "vedette_store_pruned_total", "Alerts removed from a store by its retention.", ["sink"]
+    )
     labels = ("sink",)
     sink: str
     count: int

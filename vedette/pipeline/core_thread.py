@@ -33,7 +33,9 @@ class CoreUnwritable(OperationalEvent):
     component = "pipeline.core"
     message = "the core log can't be written; detection and delivery wait"
     level = logging.ERROR
-    metric: ClassVar[Counter] = Counter("vedette_core_write_failures_total", "Transactions of the core log that failed")
+    metric: ClassVar[Counter] = Counter(
+        "vedette_core_write_failures_total", "Transactions of the core log that failed."
+    )
     error: str
 
 

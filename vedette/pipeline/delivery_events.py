@@ -18,7 +18,9 @@ class DeliveryFailing(OperationalEvent):
     component = "pipeline.deliver"
     message = "a sink can't take deliveries now; they wait"
     level = logging.WARNING
-    metric: ClassVar[Counter] = Counter("vedette_delivery_failures_total", "Deliveries that failed for now", ["sink"])
+    metric: ClassVar[Counter] = Counter(
+        "vedette_delivery_failures_total", "Tries that a sink could not take for now.", ["sink"]
+    )
     labels = ("sink",)
     sink: str
     error: str
@@ -33,7 +35,7 @@ class DeliveryUnusable(OperationalEvent):
     message = "a sink can't work as it is; its deliveries wait until that is mended. `vedette doctor` tells more"
     level = logging.ERROR
     metric: ClassVar[Counter] = Counter(
-        "vedette_delivery_unusable_total", "Tries with a sink that can't work as it is configured", ["sink"]
+        "vedette_delivery_unusable_total", "Tries with a sink that can't work as it is configured.", ["sink"]
     )
     labels = ("sink",)
     sink: str
@@ -49,7 +51,7 @@ class DeliveryRefused(OperationalEvent):
     message = "a sink refused deliveries for good; they are in the dead letters"
     level = logging.ERROR
     metric: ClassVar[Counter] = Counter(
-        "vedette_delivery_refused_total", "Revisions and events refused for good", ["sink"]
+        "vedette_delivery_refused_total", "Revisions and events refused for good.", ["sink"]
     )
     labels = ("sink",)
     sink: str
@@ -64,7 +66,7 @@ class DeliveryExpired(OperationalEvent):
     component = "pipeline.deliver"
     message = "the backlog of a sink is over its limit; the oldest expired"
     level = logging.ERROR
-    metric: ClassVar[Counter] = Counter("vedette_delivery_expired_total", "Revisions and events expired", ["sink"])
+    metric: ClassVar[Counter] = Counter("vedette_delivery_expired_total", "Revisions and events given up.", ["sink"])
     labels = ("sink",)
     sink: str
     count: int
@@ -78,7 +80,9 @@ class EventsGone(OperationalEvent):
     message = "records were removed from the intake log before a sink of events took them; they count as expired"
     level = logging.ERROR
     metric: ClassVar[Counter] = Counter(
-        "vedette_delivery_gone_total", "Records of the events log removed before they were delivered", ["sink"]
+        "vedette_delivery_gone_total",
+        "Records that retention removed before they were delivered from the events log.",
+        ["sink"],
     )
     labels = ("sink",)
     sink: str
@@ -94,7 +98,7 @@ class EventsUnreadable(OperationalEvent):
     message = "the intake log can't be read for a sink of events; its deliveries wait"
     level = logging.ERROR
     metric: ClassVar[Counter] = Counter(
-        "vedette_delivery_read_failures_total", "Reads of the intake log for a sink that failed", ["sink"]
+        "vedette_delivery_read_failures_total", "Reads of the intake log for a sink that failed.", ["sink"]
     )
     labels = ("sink",)
     sink: str
@@ -108,7 +112,9 @@ class SinkNotStopped(OperationalEvent):
     component = "pipeline.deliver"
     message = "a sink did not stop cleanly; what it had not acknowledged is delivered again at the next start"
     level = logging.WARNING
-    metric: ClassVar[Counter] = Counter("vedette_sink_stop_failures_total", "Sinks that did not stop cleanly", ["sink"])
+    metric: ClassVar[Counter] = Counter(
+        "vedette_sink_stop_failures_total", "Sinks that did not stop cleanly.", ["sink"]
+    )
     labels = ("sink",)
     sink: str
     error: str

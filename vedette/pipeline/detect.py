@@ -57,7 +57,9 @@ class ReplayDiverged(OperationalEvent):
     component = "pipeline.detect"
     message = "replay did not reproduce what was committed; alerts continue in a new generation"
     level = logging.ERROR
-    metric: ClassVar[Counter] = Counter("vedette_replay_divergences_total", "Restarts whose replay diverged")
+    metric: ClassVar[Counter] = Counter(
+        "vedette_replay_divergences_total", "Restarts that did not reproduce what had been committed."
+    )
     checkpoint_seq: int
     cursor_seq: int
     generation: int
@@ -70,7 +72,9 @@ class OperatorReset(OperationalEvent):
     component = "pipeline.detect"
     message = "the saved state of an operator is of another version; it begins empty"
     level = logging.WARNING
-    metric: ClassVar[Counter] = Counter("vedette_operator_resets_total", "Operators reset at start", ["operator"])
+    metric: ClassVar[Counter] = Counter(
+        "vedette_operator_resets_total", "Parts of detection whose saved state was of another version.", ["operator"]
+    )
     labels = ("operator",)
     operator: str
     found: int
@@ -84,7 +88,7 @@ class LogGap(OperationalEvent):
     component = "pipeline.detect"
     message = "records are missing from the intake log"
     level = logging.ERROR
-    metric: ClassVar[Counter] = Counter("vedette_intake_gap_records_total", "Records missing from the intake log")
+    metric: ClassVar[Counter] = Counter("vedette_intake_gap_records_total", "Records missing from the intake log.")
     after_seq: int
     count: int
 
@@ -96,7 +100,7 @@ class IntakeUnreadable(OperationalEvent):
     component = "pipeline.detect"
     message = "the intake log can't be read now; detection waits"
     level = logging.ERROR
-    metric: ClassVar[Counter] = Counter("vedette_intake_read_failures_total", "Reads of the intake log that failed")
+    metric: ClassVar[Counter] = Counter("vedette_intake_read_failures_total", "Reads of the intake log that failed.")
     error: str
 
 

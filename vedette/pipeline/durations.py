@@ -17,7 +17,9 @@ INTAKE_COMMIT: Final = Histogram(
 DETECTION_COMMIT: Final = Histogram(
     "vedette_detection_commit_seconds", "How long commits of detection took.", buckets=LATENCY_BUCKETS_S
 )
-DETECTION_BUSY: Final = Counter("vedette_detection_busy_seconds_total", "Time that detection spent on records.")
+DETECTION_BUSY: Final = Counter(
+    "vedette_detection_busy_seconds_total", "Time that detection spent on records; a rate near 1 is all that there is."
+)
 DELIVERY_SEND: Final = Histogram(
     "vedette_delivery_send_seconds",
     "How long a sink took to answer, well or not.",

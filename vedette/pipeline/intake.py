@@ -55,7 +55,7 @@ class IntakeRefusing(OperationalEvent):
     component = "pipeline.intake"
     message = "the journal can't be written; nothing is acknowledged until it can"
     level = logging.ERROR
-    metric: ClassVar[Counter] = Counter("vedette_intake_write_failures_total", "Group commits that failed")
+    metric: ClassVar[Counter] = Counter("vedette_intake_write_failures_total", "Group commits that failed.")
     error: str
 
 
@@ -66,7 +66,7 @@ class IntakeRecovered(OperationalEvent):
     component = "pipeline.intake"
     message = "the journal can be written again"
     level = logging.WARNING
-    metric: ClassVar[Counter] = Counter("vedette_intake_recoveries_total", "Times the journal became writable again")
+    metric: ClassVar[Counter] = Counter("vedette_intake_recoveries_total", "Times the journal became writable again.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,9 @@ class DuplicatesForgotten(OperationalEvent):
     component = "pipeline.intake"
     message = "push records are remembered for less than the horizon; a client that repeats late is counted twice"
     level = logging.WARNING
-    metric: ClassVar[Counter] = Counter("vedette_dedup_shortened_total", "Times the duplicate horizon was cut short")
+    metric: ClassVar[Counter] = Counter(
+        "vedette_dedup_shortened_total", "Times that repeated records were remembered for less than the horizon."
+    )
     count: int
 
 

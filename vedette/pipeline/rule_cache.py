@@ -54,7 +54,9 @@ class BlobRefused(OperationalEvent):
     component = "pipeline.rule_cache"
     message = "compiled rules can't be used; compiling them anew"
     level = logging.WARNING
-    metric: ClassVar[Counter] = Counter("vedette_rule_cache_refused_total", "Compiled rules that were not whole")
+    metric: ClassVar[Counter] = Counter(
+        "vedette_rule_cache_refused_total", "Compiled rules that were not whole, so that they were compiled anew."
+    )
     path: str
     error: str
 
@@ -66,7 +68,9 @@ class BlobUnwritable(OperationalEvent):
     component = "pipeline.rule_cache"
     message = "compiled rules can't be kept; the next start compiles them again"
     level = logging.WARNING
-    metric: ClassVar[Counter] = Counter("vedette_rule_cache_write_failures_total", "Compiled rules that were not kept")
+    metric: ClassVar[Counter] = Counter(
+        "vedette_rule_cache_write_failures_total", "Compiled rules that could not be kept; the next start takes longer."
+    )
     error: str
 
 

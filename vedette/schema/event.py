@@ -62,35 +62,55 @@ class Facts(msgspec.Struct, omit_defaults=True):
     actor_real: str = ""
     """The authenticated user where `actor` was impersonated."""
     groups: tuple[str, ...] = ()
+    """Groups of the authenticated user."""
     credential: str = ""
     """Id of the credential used (`JTI=…`, `X509SHA256=…`)."""
     user_agent: str = ""
+    """What the client calls itself."""
     action: str = ""
     """Verb, system call or flow action."""
     outcome: str = "unknown"
     """allow, deny, success, failure or unknown."""
     status_code: int = 0
+    """HTTP status of the answer."""
     resource: str = ""
     """`pods/exec`, `secrets`, …"""
     api_group: str = ""
+    """API group of the resource; absent for the core group."""
     namespace: str = ""
+    """Namespace of the target."""
     name: str = ""
+    """Name of the target object."""
     pod: str = ""
+    """Pod that it happened in, or to."""
     container: str = ""
+    """Name of the container."""
     container_id: str = ""
+    """Id of the container, as the runtime shortens it."""
     workload_kind: str = ""
+    """Kind of the workload, where the source names it."""
     workload: str = ""
+    """Name of the workload, where the source names it."""
     images: tuple[str, ...] = ()
+    """References of container images."""
     node: str = ""
+    """Node that it happened on."""
     process: str = ""
+    """Name of the program."""
     command: str = ""
+    """Command line."""
     sources: tuple[str, ...] = ()
     """Source addresses; the last one is the peer that our sensor saw, the others are the client's word."""
     source_port: int = 0
+    """Port of the peer."""
     destinations: tuple[str, ...] = ()
+    """Addresses or names that it went to."""
     destination_port: int = 0
+    """Port that it went to."""
     protocol: str = ""
+    """Transport protocol, such as `tcp`."""
     bytes_count: int = 0
+    """Bytes of the flow."""
     incomplete: tuple[str, ...] = ()
     """What is known to be missing: `truncated`, `unresolved`."""
 

@@ -19,7 +19,7 @@ class FileOpened(OperationalEvent):
     message: ClassVar[str] = "reading a file"
     metric: ClassVar[Counter | None] = Counter(
         "vedette_files_opened_total",
-        "Files opened for reading, by source and how they were begun.",
+        "Files opened, by how reading began.",
         ["source", "reason"],
     )
     labels: ClassVar[tuple[str, ...]] = ("source", "reason")
@@ -37,7 +37,7 @@ class FileFinished(OperationalEvent):
     component: ClassVar[str] = "sources.files"
     message: ClassVar[str] = "read a file to its end"
     metric: ClassVar[Counter | None] = Counter(
-        "vedette_files_finished_total", "Files read to their end and closed, by source.", ["source"]
+        "vedette_files_finished_total", "Files read to their end and closed.", ["source"]
     )
     labels: ClassVar[tuple[str, ...]] = ("source",)
 
@@ -57,7 +57,7 @@ class FileReplaced(OperationalEvent):
     message: ClassVar[str] = "a file's content was replaced; reading it from the beginning"
     level: ClassVar[int] = logging.WARNING
     metric: ClassVar[Counter | None] = Counter(
-        "vedette_files_replaced_total", "Files whose content was replaced or truncated, by source.", ["source"]
+        "vedette_files_replaced_total", "Files whose content was replaced or truncated.", ["source"]
     )
     labels: ClassVar[tuple[str, ...]] = ("source",)
 
@@ -75,7 +75,7 @@ class FileUnreadable(OperationalEvent):
     message: ClassVar[str] = "a file cannot be read; trying again"
     level: ClassVar[int] = logging.WARNING
     metric: ClassVar[Counter | None] = Counter(
-        "vedette_files_unreadable_total", "Files that could not be read, by source.", ["source"]
+        "vedette_files_unreadable_total", "Files that could not be read.", ["source"]
     )
     labels: ClassVar[tuple[str, ...]] = ("source",)
 
@@ -92,7 +92,7 @@ class ArchiveIncomplete(OperationalEvent):
     message: ClassVar[str] = "a compressed file could not be read to its end; what could be read was kept"
     level: ClassVar[int] = logging.WARNING
     metric: ClassVar[Counter | None] = Counter(
-        "vedette_files_incomplete_archives_total", "Compressed files cut off or damaged, by source.", ["source"]
+        "vedette_files_incomplete_archives_total", "Compressed files cut off or damaged.", ["source"]
     )
     labels: ClassVar[tuple[str, ...]] = ("source",)
 
@@ -120,7 +120,7 @@ class PositionUnusable(OperationalEvent):
     level: ClassVar[int] = logging.ERROR
     metric: ClassVar[Counter | None] = Counter(
         "vedette_files_unusable_positions_total",
-        "Stored positions that could not be understood, by source.",
+        "Stored positions that could not be understood.",
         ["source"],
     )
     labels: ClassVar[tuple[str, ...]] = ("source",)

@@ -16,12 +16,12 @@ from vedette.runtime.telemetry import OperationalEvent
 
 _REQUESTS: Final = Counter(
     "vedette_http_requests_total",
-    "Requests that an HTTP source answered or gave up, by outcome",
+    "Requests that an HTTP source answered or gave up.",
     ("source", "outcome"),
 )
 _CERTIFICATES: Final = Counter(
     "vedette_http_certificate_reloads_total",
-    "Certificate files of an HTTP source read again after a change, by outcome",
+    "Certificate files of an HTTP source read again after a change.",
     ("source", "outcome"),
 )
 

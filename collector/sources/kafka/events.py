@@ -12,10 +12,10 @@ from vedette.runtime.telemetry import OperationalEvent
 
 LAG: Final = Gauge(
     "vedette_kafka_lag_records",
-    "Records in the partitions that this agent owns now and has not stored yet, by source.",
+    "Records in the partitions that this agent owns now that it has not stored yet.",
     ["source"],
 )
-PARTITIONS: Final = Gauge("vedette_kafka_partitions", "Partitions that this agent owns now, by source.", ["source"])
+PARTITIONS: Final = Gauge("vedette_kafka_partitions", "Partitions that this agent owns now.", ["source"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class PartitionsAssigned(OperationalEvent):
     component: ClassVar[str] = "sources.kafka"
     message: ClassVar[str] = "reading the partitions that the group has assigned"
     metric: ClassVar[Counter | None] = Counter(
-        "vedette_kafka_rebalances_total", "Times that the group assigned partitions anew, by source.", ["source"]
+        "vedette_kafka_rebalances_total", "Times that the group assigned partitions anew.", ["source"]
     )
     labels: ClassVar[tuple[str, ...]] = ("source",)
 
@@ -42,7 +42,7 @@ class ClaimRefused(OperationalEvent):
     message: ClassVar[str] = "records were not claimed in time, so they were not stored; their next owner reads them"
     metric: ClassVar[Counter | None] = Counter(
         "vedette_kafka_unclaimed_records_total",
-        "Records read and not stored, because the group moved on before they were claimed, by source.",
+        "Records read and left to their next owner, because the group moved on first.",
         ["source"],
     )
     labels: ClassVar[tuple[str, ...]] = ("source",)
@@ -60,7 +60,7 @@ class DebtRead(OperationalEvent):
     level: ClassVar[int] = logging.WARNING
     metric: ClassVar[Counter | None] = Counter(
         "vedette_kafka_debt_records_total",
-        "Records that were claimed before a crash and stored after it, by source.",
+        "Records claimed before a crash and stored after it.",
         ["source"],
     )
     labels: ClassVar[tuple[str, ...]] = ("source",)
@@ -80,7 +80,7 @@ class RecordsGone(OperationalEvent):
     level: ClassVar[int] = logging.ERROR
     metric: ClassVar[Counter | None] = Counter(
         "vedette_kafka_gone_records_total",
-        "Records that were removed from Kafka before they were read, at most, by source.",
+        "Records removed from Kafka before they were read, at most.",
         ["source"],
     )
     labels: ClassVar[tuple[str, ...]] = ("source",)
@@ -100,7 +100,7 @@ class TopicReplaced(OperationalEvent):
     level: ClassVar[int] = logging.ERROR
     metric: ClassVar[Counter | None] = Counter(
         "vedette_kafka_replaced_partitions_total",
-        "Partitions that were found shorter than what had been read of them, by source.",
+        "Partitions found shorter than what had been read of them.",
         ["source"],
     )
     labels: ClassVar[tuple[str, ...]] = ("source",)
@@ -119,7 +119,7 @@ class KafkaUnavailable(OperationalEvent):
     message: ClassVar[str] = "Kafka cannot be read now; trying again"
     level: ClassVar[int] = logging.WARNING
     metric: ClassVar[Counter | None] = Counter(
-        "vedette_kafka_failures_total", "Times that reading from Kafka failed, by source.", ["source"]
+        "vedette_kafka_failures_total", "Times that reading from Kafka failed.", ["source"]
     )
     labels: ClassVar[tuple[str, ...]] = ("source",)
 

@@ -34,7 +34,7 @@ class LineTooLong(OperationalEvent):
     message: ClassVar[str] = "a line is longer than a record may be; only its beginning is kept"
     level: ClassVar[int] = logging.WARNING
     metric: ClassVar[Counter | None] = Counter(
-        "vedette_source_overlong_lines_total", "Lines longer than a record may be, by source.", ["source"]
+        "vedette_source_overlong_lines_total", "Lines longer than a record may be.", ["source"]
     )
     labels: ClassVar[tuple[str, ...]] = ("source",)
 

@@ -46,9 +46,9 @@ they are set aside with the reason, and counted in the ledger. Records have ids 
 _BATCH: Final = 100
 """Dead letters that one request to the agent names."""
 
-Source = Annotated[str | None, Parameter(help="Only those of one source.")]
+Source = Annotated[str | None, Parameter(help="Only those of one source; of an alert, that of its opening record.")]
 Sink = Annotated[str | None, Parameter(help="Only deliveries of one sink.")]
-Reason = Annotated[str | None, Parameter(help="Only those in whose reason this occurs.")]
+Reason = Annotated[str | None, Parameter(help="Only those in whose reason the text occurs.")]
 
 
 @app.command(
@@ -60,7 +60,7 @@ Reason = Annotated[str | None, Parameter(help="Only those in whose reason this o
 )
 def list_letters(
     *,
-    limit: Annotated[int, Parameter(help="How many to list of each kind: the newest ones.")] = 50,
+    limit: Annotated[int, Parameter(help="How many to list of each kind, the newest.")] = 50,
     source: Source = None,
     sink: Sink = None,
     reason: Reason = None,
@@ -189,14 +189,23 @@ Exit status: 0 all of them; 1 some were not found, can't be or were replayed bef
 wrong; 3 no agent answers.""",
 )
 def replay(  # noqa: PLR0913 - each is an option
-    letter_ids: Annotated[tuple[str, ...], Parameter(name="ID", help="Ids in `vedette dead-letters list`.")] = (),
+    letter_ids: Annotated[
+        tuple[str, ...], Parameter(name="ID", help="Ids as `vedette dead-letters list` shows them.")
+    ] = (),
     /,
     *,
-    all: Annotated[Flag, Parameter(help="All that are chosen by the options below.")] = False,  # noqa: A002
+    all: Annotated[  # noqa: A002 - the name of the option
+        Flag, Parameter(help="All instead, or those that --source, --sink and --reason choose, as in `list`.")
+    ] = False,
     source: Source = None,
     sink: Sink = None,
     reason: Reason = None,
-    again: Annotated[Flag, Parameter(help="Also records that were replayed before.")] = False,
+    again: Annotated[
+        Flag,
+        Parameter(
+            help="Also records that were replayed before. Without it a record goes in once, whatever happens meanwhile."
+        ),
+    ] = False,
     format: Format = "table",  # noqa: A002 - the name of the option
     config: ConfigFile = None,
     data_dir: DataDir = None,

@@ -84,16 +84,25 @@ def add(  # noqa: PLR0913 - all that an exception says
     *,
     field: Annotated[
         list[str],
-        Parameter(negative="", help="NAME=VALUE, all of which an event must have. NAME may end in a modifier."),
+        Parameter(
+            negative="",
+            help="NAME=VALUE that an event must have to pass; can be given several times. NAME may end in "
+            "`|startswith`, `|endswith`, `|contains`, `|cidr` or `|re`.",
+        ),
     ],
     owner: Annotated[str, Parameter(help="Who answers for the exception.")],
     reason: Annotated[str, Parameter(help="Why it is harmless.")],
-    expires: Annotated[str, Parameter(help="The last day on which it holds: 2026-12-31, or 90d for 90 days.")],
+    expires: Annotated[
+        str, Parameter(help="The last day on which it holds: 2026-12-31, or 90d for 90 days from today.")
+    ],
     ticket: Annotated[str, Parameter(help="Where it was decided.")] = "",
     title: Annotated[str, Parameter(help="What it is called. Default: the rule's title and the first value.")] = "",
     file: Annotated[
         Path | None,
-        Parameter(help="File to write it into. Default: one of its own in the first folder of rules.paths."),
+        Parameter(
+            help="File that it goes into, behind what is there. Default: one of its own in the first folder of "
+            "`rules.paths`."
+        ),
     ] = None,
     since: Annotated[str, Parameter(help="How far to look back for alerts that it would have hidden.")] = "30d",
     yes: Annotated[Flag, Parameter(help="Write it, and let the running agent read its rules again.")] = False,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from vedette.app.commands.rules_coverage import app as coverage_app
 from vedette.app.commands.rules_explain import app as explain_app
@@ -94,7 +94,11 @@ def list_rules(*, format: Format = "table", config: ConfigFile = None) -> int:  
 
 Exit status: 0 all rules can be used; 2 some can't.""",
 )
-def check_rules(*paths: Path, format: Format = "table", config: ConfigFile = None) -> int:  # noqa: A002 - as above
+def check_rules(
+    *paths: Annotated[Path, Parameter(help="Files and folders of rules. Default: the configured ones.")],
+    format: Format = "table",  # noqa: A002 - as above
+    config: ConfigFile = None,
+) -> int:
     """Check files and folders of rules; without any, the configured ones. Tells everything at once, with its place.
 
     Errors keep rules from loading. Warnings tell of rules that load, and do not what they seem to.

@@ -32,11 +32,15 @@ Exit status: 0; 2 the rules or the table can't be used.""",
 @app.default
 def coverage(
     *paths: Annotated[Path, Parameter(help="Files and folders of rules, in place of the configured ones.")],
-    shipped: Annotated[Flag, Parameter(help="The rules of all packs that ship, instead.")] = False,
+    shipped: Annotated[
+        Flag, Parameter(help="The rules of all packs that ship, in place of the configured ones.")
+    ] = False,
     table: Annotated[Path | None, Parameter(help="A table of your own, in place of the shipped one.")] = None,
     format: Annotated[  # noqa: A002 - the name of the option
         Literal["table", "json", "navigator"],
-        Parameter(help="`navigator`: a layer for the ATT&CK Navigator (layer format 4.5)."),
+        Parameter(
+            help="`json`: an object for each row; `navigator`: a layer for the ATT&CK Navigator (layer format 4.5)."
+        ),
     ] = "table",
     config: ConfigFile = None,
 ) -> int:

@@ -36,11 +36,20 @@ Exit status: 0 it was explained, whether the rule matches or not; 2 there is no 
 @app.default
 def explain(
     rule: Annotated[str, Parameter(help="A rule's id or title, or a file of rules.")],
-    event: Annotated[str, Parameter(help="A file, `-`, or the sequence number of a record in the intake log.")],
+    event: Annotated[
+        str, Parameter(help="A file (`-` is standard input), or the sequence number of a record in the intake log.")
+    ],
     /,
     *,
-    record: Annotated[int, Parameter(help="Which record of the file, from 1.")] = 1,
-    source: Annotated[str | None, Parameter(help="The file's format. Without it, its beginning tells.")] = None,
+    record: Annotated[
+        int, Parameter(help="Which record of the file, from 1, as `vedette scan --format json` names it.")
+    ] = 1,
+    source: Annotated[
+        str | None,
+        Parameter(
+            help="The file's format, such as kube_audit, falco, hubble or vpc_flow. Default: its beginning tells."
+        ),
+    ] = None,
     format: Format = "table",  # noqa: A002 - the name of the option
     config: ConfigFile = None,
     data_dir: DataDir = None,

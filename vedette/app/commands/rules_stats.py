@@ -27,7 +27,13 @@ Exit status: 0; 2 the rules can't be used, or there is no store for --since; 3 t
 @app.default
 def stats(
     *,
-    since: Annotated[str | None, Parameter(help="Alerts opened at or after: 30m, 2h, 7d (ago), or a date.")] = None,
+    since: Annotated[
+        str | None,
+        Parameter(
+            help="Alerts of the embedded store opened since: 30m, 2h, 7d (ago), or a date. Default: all since the "
+            "journal began."
+        ),
+    ] = None,
     sort: Annotated[Literal["noise", "cost"], Parameter(help="By alerts and findings, or by cost.")] = "noise",
     limit: Annotated[int, Parameter(help="How many rules to show; 0 for all.")] = 30,
     format: Format = "table",  # noqa: A002 - the name of the option

@@ -40,12 +40,16 @@ Exit status: 0 all tests pass; 1 one fails, or with --strict a rule lacks tests,
 
 @app.default
 def run_tests(
-    *paths: Path,
-    strict: Annotated[Flag, Parameter(help="A rule without a positive and a negative test is a failure, too.")] = False,
-    mutate: Annotated[
-        Flag, Parameter(help="Also tell which clauses the tests would not miss: negate each one.")
+    *paths: Annotated[Path, Parameter(help="Files and folders of rules and tests. Default: the configured rules.")],
+    strict: Annotated[
+        Flag, Parameter(help="A rule without a test that matches and one that does not is a failure, too.")
     ] = False,
-    thorough: Annotated[Flag, Parameter(help="Also tell which clauses could be left out. Implies --mutate.")] = False,
+    mutate: Annotated[
+        Flag, Parameter(help="Also tell which parts of conditions the tests would not miss: negate each one.")
+    ] = False,
+    thorough: Annotated[
+        Flag, Parameter(help="Also tell which parts could be left out, and which thresholds moved. Implies --mutate.")
+    ] = False,
     format: Format = "table",  # noqa: A002 - the name of the option
     config: ConfigFile = None,
 ) -> int:

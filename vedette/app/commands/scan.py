@@ -40,7 +40,8 @@ def scan(
         Parameter(
             name="FILE",
             allow_leading_hyphen=True,
-            help="Files of records, one a line or as one JSON document; plain, gzip or zstd; `-` is standard input.",
+            help="Files with one record a line, or one JSON document (an event, an array, an `EventList`); plain, gzip "
+            "or zstd; `-` is standard input.",
         ),
     ],
     /,
@@ -50,25 +51,38 @@ def scan(
         Parameter(
             name="--rules",
             negative="",
-            help="File or folder of rules in Sigma's or Falco's language; can be given several times.",
+            help="A file or folder of rules in Sigma's or Falco's language, beside the shipped ones; can be given "
+            "several times.",
         ),
     ] = None,
-    no_default_rules: Annotated[Flag, Parameter(help="Leave the shipped rules out.")] = False,
+    no_default_rules: Annotated[
+        Flag,
+        Parameter(help="Leave the shipped rules out; what a record itself reports (a Falco alert) is still a finding."),
+    ] = False,
     falco_compat: Annotated[
         Literal["falco", "fixed"],
-        Parameter(help="Whose reading of an audit event counts for Falco's rules, as `rules.falco.compat`."),
+        Parameter(
+            help="Whose reading of an audit event counts for Falco's rules, as `rules.falco.compat`: that of Falco's "
+            "k8saudit plugin, or one without its faults."
+        ),
     ] = "fixed",
     rule_matching: Annotated[
         Literal["first", "all"],
-        Parameter(help="How many of Falco's rules may match one event, as `rules.falco.rule_matching`."),
+        Parameter(
+            help="Which of Falco's rules may match one event, as `rules.falco.rule_matching`: the first, as in Falco, "
+            "or all."
+        ),
     ] = "all",
     source: Annotated[
         str | None,
         Parameter(
-            help="Format of the files, such as kube_audit, falco or vpc_flow. Default: each file's beginning tells."
+            help="Format of all files, such as kube_audit, falco, hubble or vpc_flow. Default: each file's beginning "
+            "tells."
         ),
     ] = None,
-    alerts: Annotated[Flag, Parameter(help="Roll findings up, and write alerts (OCSF documents) instead.")] = False,
+    alerts: Annotated[
+        Flag, Parameter(help="Roll findings up as the agent does, and write alerts (OCSF Detection Findings) instead.")
+    ] = False,
     format: Format = "table",  # noqa: A002 - the name of the option
 ) -> int:
     """Look through files for what the rules detect.

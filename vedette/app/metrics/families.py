@@ -39,7 +39,7 @@ _SOURCES: Final = (
     ("processed", "Records that detection looked at."),
     ("filtered", "Records that hold nothing to look at, such as empty lines and headers."),
     ("dead_lettered", "Records that could not be used; `vedette dead-letters list` shows why."),
-    ("refused", "Records that were refused or lost before receipt, so that their sender may still have them."),
+    ("refused", "Records refused or lost before receipt; their sender may still have them."),
 )
 _DELIVERED: Final = (
     ("delivered", "Alert revisions (or events) that a sink has taken."),
@@ -73,16 +73,19 @@ class Live(NamedTuple):
 
 def agent_families(live: Live) -> Iterator[Metric]:
     """Yield what the running agent knows itself."""
-    build = InfoMetricFamily("vedette_build", "Version of Vedette and of the Python that runs it.")
+    build = InfoMetricFamily("vedette_build", "1; the version of Vedette and of the Python that runs it.")
     build.add_metric((), {"version": live.version, "python": platform.python_version()})
     yield build
     rules = _distinct(live.rules)
-    info = InfoMetricFamily("vedette_rule", "A loaded rule; join it by `rule` to have titles and levels.")
+    info = InfoMetricFamily("vedette_rule", "1 for each loaded rule; join it by `rule` to have titles and levels.")
     for label, rule in rules.items():
         title, pack = safe_text(rule.title, TITLE_CHARS_MAX), safe_text(rule.pack, TITLE_CHARS_MAX)
         info.add_metric((), {"rule": label, "title": title, "level": str(rule.level), "pack": pack})
     yield info
-    rule_set = InfoMetricFamily("vedette_rule_set", "Hashes of the rules and the detection settings in force.")
+    rule_set = InfoMetricFamily(
+        "vedette_rule_set",
+        "1; the hashes of the rules and the detection settings in force. Agents with the same detect the same.",
+    )
     rule_set.add_metric((), {"rules": live.rule_set.rules, "settings": live.rule_set.settings})
     yield rule_set
     yield GaugeMetricFamily("vedette_rules_loaded", "Rules that detection uses.", len(rules))
@@ -92,12 +95,17 @@ def agent_families(live: Live) -> Iterator[Metric]:
     )
     for name, meaning, size in (
         ("vedette_intake_in_flight_bytes", "Bytes taken in that are not durable yet.", live.in_flight_bytes),
-        ("vedette_intake_in_flight_bytes_max", "Beyond so many of them senders are refused.", IN_FLIGHT_BYTES_MAX),
+        (
+            "vedette_intake_in_flight_bytes_max",
+            "Beyond so many of them senders are told to come back later.",
+            IN_FLIGHT_BYTES_MAX,
+        ),
     ):
         yield GaugeMetricFamily(name, meaning, size)
     yield _by_label(
         "vedette_watermark_lag_seconds",
-        "How far a source's event time was behind when its last event came that a correlation watches.",
+        "How far a source's event time was behind when its last event came that a correlation "
+        "watches. Windows that wait for the source end so much later.",
         "source",
         {source: max(0, lag_ns) / SECOND_NS for source, lag_ns in live.watermark_lags_ns.items()},
     )
@@ -143,7 +151,9 @@ def _source_families(reading: Reading) -> Iterator[Metric]:
     for name, meaning in _SOURCES:
         yield _counter(f"vedette_records_{name}", meaning, reading.sources, name)
     lost = CounterMetricFamily(
-        "vedette_records_lost", "Records that the source itself reports as lost, by kind.", labels=("source", "kind")
+        "vedette_records_lost",
+        "Records that the source itself reports as lost: `falco_drops`, `hubble_lost_events`, `vpc_skipdata`.",
+        labels=("source", "kind"),
     )
     for labels, count in sorted(reading.losses.items()):
         lost.add_metric(labels, count)
@@ -151,20 +161,23 @@ def _source_families(reading: Reading) -> Iterator[Metric]:
     yield _gauge("vedette_records_waiting", "Records that detection has not looked at yet.", reading.sources, "waiting")
     yield _by_label(
         "vedette_records_waiting_age_seconds",
-        "How long the oldest record of a source has been waiting for detection; 0 if none waits.",
+        "How long the oldest record of a source has been waiting for detection; 0 if none waits. "
+        "Beyond the first 1,000 waiting records it may say too much, never too little.",
         "source",
         {name: _age_s(source.waiting_since_ns, reading.now_ns) for name, source in reading.sources.items()},
     )
     yield _by_label(
         "vedette_ledger_missing_records",
-        "Records that the ledger does not account for: 0, or Vedette has a bug.",
+        "Records that the ledger does not account for: 0, or Vedette has a bug. Missing while "
+        "more than 1,000 records wait, or commits follow each other too fast to read between "
+        "them.",
         "source",
         {name: source.missing for name, source in reading.sources.items() if source.missing is not None},
     )
     yield _latency(
         reading,
         "detection_latency",
-        "From the arrival of a record to what detection made of it.",
+        "From the arrival of a record to what detection made of it; the commit of that comes on top.",
         "source",
         reading.sources,
     )
@@ -189,7 +202,9 @@ def _detection_families(reading: Reading, rules: Mapping[str, RuleInfo]) -> Iter
     findings = CounterMetricFamily("vedette_findings", "Events that matched a rule.", labels=("source", "rule"))
     alerts = CounterMetricFamily("vedette_alerts_opened", "Alerts opened.", labels=("source", "level", "rule"))
     left_out = CounterMetricFamily(
-        "vedette_correlation_left_out", "Matches that a correlation could not use.", labels=("reason", "rule")
+        "vedette_correlation_left_out",
+        "Matches that a correlation could not use: `late`, `no_group`, `no_value`, `shortened`, `evicted`.",
+        labels=("reason", "rule"),
     )
     forgotten = CounterMetricFamily(
         "vedette_behaviour_left_out",

@@ -25,7 +25,7 @@ class CertificateUnusable(OperationalEvent):
     message: ClassVar = "changed certificate files can't be used; the former certificate stays"
     level: ClassVar = logging.ERROR
     metric: ClassVar = Counter(
-        "vedette_metrics_certificate_failures_total", "Changed certificate files of the metrics port that were refused"
+        "vedette_metrics_certificate_failures_total", "Changed certificate files of the metrics port that were refused."
     )
     error: str
 
