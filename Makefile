@@ -105,6 +105,10 @@ format: .venv-test/.ready ## format, and fix what can be fixed safely
 	.venv-test/bin/ruff format
 	.venv-test/bin/ruff check --fix
 
+.PHONY: docs
+docs: .venv-dev/.ready ## write the reference in docs/ anew from the code
+	.venv-dev/bin/python -m tools.reference
+
 .PHONY: wheel
 wheel: $(WHEEL) ## build the wheel into dist/
 
