@@ -96,7 +96,7 @@ class RulesReloaded(OperationalEvent):
 
     component = "app.agent"
     message = "rules reloaded"
-    metric: ClassVar[Counter] = Counter("vedette_rule_reloads_total", "Rule sets put in force while running")
+    metric: ClassVar[Counter] = Counter("vedette_rule_reloads_total", "Rule sets put in force while running.")
     rules: int
     changed: bool
     changes: dict[str, Any]
@@ -110,7 +110,7 @@ class RulesRefused(OperationalEvent):
     component = "app.agent"
     message = "rules not reloaded; those in force stay"
     level = logging.ERROR
-    metric: ClassVar[Counter] = Counter("vedette_rule_reload_failures_total", "Rule sets refused while running")
+    metric: ClassVar[Counter] = Counter("vedette_rule_reload_failures_total", "Rule sets refused while running.")
     error: str
 
 
