@@ -6,6 +6,7 @@ the journal has made those records durable. Sources are strangers to each other 
 
 from typing import Any, Final
 
+from collector.sources.falco_grpc import FalcoGrpcSettings, FalcoGrpcSource
 from collector.sources.files import FilesSettings, FilesSource
 from collector.sources.http import HttpSettings, HttpSource
 from collector.sources.kafka import KafkaSettings, KafkaSource
@@ -14,6 +15,7 @@ from collector.sources.stdin import StdinSettings, StdinSource
 SOURCES: Final[dict[str, tuple[type[Any], type[Any]]]] = {
     "http": (HttpSettings, HttpSource),
     "files": (FilesSettings, FilesSource),
+    "falco_grpc": (FalcoGrpcSettings, FalcoGrpcSource),
     "kafka": (KafkaSettings, KafkaSource),
     "stdin": (StdinSettings, StdinSource),
 }

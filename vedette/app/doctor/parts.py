@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from collector.decoders import DECODERS
+from collector.sources.falco_grpc.probe import probe as probe_falco_grpc
 from collector.sources.files.probe import probe as probe_files
 from collector.sources.http.probe import check_certificate, check_port, check_token_file, failed
 from collector.sources.http.probe import probe as probe_http
@@ -86,6 +87,10 @@ async def _files(name: str, settings: Any, folder: DataFolder, _: bool) -> Seque
     return await in_thread(look)
 
 
+async def _falco_grpc(name: str, settings: Any, _folder: DataFolder, _running: bool) -> Sequence[Check]:
+    return await probe_falco_grpc(name, settings)
+
+
 async def _kafka(name: str, settings: Any, _folder: DataFolder, _running: bool) -> Sequence[Check]:
     return await probe_kafka(name, settings)
 
@@ -97,6 +102,7 @@ async def _stdin(_name: str, _settings: Any, _folder: DataFolder, _running: bool
 SOURCE_PROBES: Final[dict[str, Callable[[str, Any, DataFolder, bool], Awaitable[Sequence[Check]]]]] = {
     "http": _http,
     "files": _files,
+    "falco_grpc": _falco_grpc,
     "kafka": _kafka,
     "stdin": _stdin,
 }
