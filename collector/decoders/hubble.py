@@ -14,13 +14,14 @@ from __future__ import annotations
 from typing import Any, Final
 
 from collector.decoders._common.agent_line import AGENT_KEYS, decode_or_line
-from collector.decoders._common.hubble_facts import connection_of, facts_of
+from collector.decoders._common.hubble_facts import connection_of, facts_of, observed_flow
 from collector.decoders._common.json_decode import content_id, excerpt, loads_object
 from collector.decoders._common.json_split import split_json
 from collector.decoders._common.timestamps import rfc3339_ns
-from collector.decoders._common.values import table, whole
+from collector.decoders._common.values import table, text, whole
 from vedette.schema.errors import DecodeError
 from vedette.schema.event import Document, Facts, LogSource, Loss, Nature
+from vedette.schema.observation import Kind, Observation
 from vedette.schema.record import Piece
 from vedette.schema.rule import RuleInfo
 
@@ -121,6 +122,16 @@ class Hubble:
     def facts(self, doc: Document) -> Facts:
         """Normalise (see `hubble_facts`)."""
         return facts_of(doc)
+
+    def observe(self, payload: bytes, context: str, head: Document | None) -> Observation | None:
+        """Tell the raw flow with the pods that Cilium knows of; of Hubble's own records, that the node lives."""
+        try:
+            doc = self.decode(payload, context) if head is None else head
+        except DecodeError:
+            return None
+        if _is_health(doc):
+            return Observation(Kind.LIFE, self.time_ns(doc), node=text(doc.get("node_name")).rpartition("/")[2])
+        return observed_flow(doc, self.time_ns(doc))
 
     def finding(self, head: Document) -> RuleInfo | None:
         """None: a flow reports no rule."""

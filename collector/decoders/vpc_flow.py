@@ -96,6 +96,10 @@ _DIGITS_MAX: Final = 18
 """Digits of a number: always below 2^63, which stores keep exact."""
 _PORT_MAX: Final = 65_535
 _BYTES_MAX: Final = 2**63 - 1
+_FLAGS_MAX: Final = 255
+_SYN: Final = 2
+_ACK: Final = 16
+"""Bits of `tcp-flags`; AWS gives an ACK only with a SYN: the answer of a server (Flow log records, tcp-flags)."""
 
 
 class _Plan(NamedTuple):
@@ -193,7 +197,7 @@ class VpcFlow:
         facts, end_ns = self.facts(doc), self.time_ns(doc)
         if not facts.sources or not facts.destinations:
             return None
-        start_s = whole(doc.get("start"), TIME_NS_MAX)
+        start_s, flags = whole(doc.get("start"), TIME_NS_MAX), whole(doc.get("tcp-flags"), _FLAGS_MAX)
         return Observation(
             Kind.FLOW,
             end_ns,
@@ -206,6 +210,8 @@ class VpcFlow:
             direction=text(doc.get("flow-direction")),
             bytes_out=facts.bytes_count,
             window_s=max(0, end_ns // SECOND_NS - start_s) if start_s else 0,
+            sender="" if not flags & _SYN else "server" if flags & _ACK else "client",
+            reporter=text(doc.get("interface-id")) or text(doc.get("tgw-attachment-id")),
         )
 
     def finding(self, head: Document) -> RuleInfo | None:

@@ -60,7 +60,8 @@ def deviations(definition: Definition, test: RuleTest) -> list[Deviation]:
         last_ns = max(last_ns, seen.time_ns)
         seen.seq, seen.arrival_ns = seq, last_ns
         found += watch.advance(last_ns)
-        for connection in flows.take(seen):
+        connection = flows.take(seen)
+        if connection is not None:
             found += watch.observe(connection)
     for step in range(1, _STEPS + 1):
         found += watch.advance(last_ns + step * _QUIET_NS)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detectors.behaviour.loading import is_behaviour
 from detectors.correlation.definition import (
     Both,
     Bound,
@@ -84,7 +85,7 @@ def test_generated_rules_come_back_as_they_were(rules: tuple[Rule, ...], correla
 
 
 def test_all_packs_that_ship_come_back_as_they_were() -> None:
-    loaded = load_rules(shipped_pack_texts())
+    loaded = load_rules(text for text in shipped_pack_texts() if not is_behaviour(text.text))
     assert loaded.rules
     content = encode_loaded(loaded)
     assert content is not None

@@ -42,7 +42,7 @@ class Observing:
     @property
     def operators(self) -> tuple[Operator, ...]:
         """The stateful parts, for checkpoints."""
-        return self.watch.operators
+        return (*self._flows.operators, *self.watch.operators)
 
     @property
     def any(self) -> bool:
@@ -55,12 +55,11 @@ class Observing:
 
     def look(self, record: Record, head: Document | None, cluster: str) -> list[Deviated]:
         """Watch a record, decoded or not; return what deviates."""
-        found: list[Deviated] = []
-        for seen in self._flows.take(self._observed(record, head, cluster)):
-            for deviation in self.watch.observe(seen):
-                shows_it = deviation.last.seq == record.seq
-                found.append(Deviated(deviation, record if shows_it else None, self._decoders))
-        return found
+        seen = self._flows.take(self._observed(record, head, cluster))
+        return [] if seen is None else [self._deviated(deviation, record) for deviation in self.watch.observe(seen)]
+
+    def _deviated(self, deviation: Deviation, record: Record) -> Deviated:
+        return Deviated(deviation, record if deviation.last.seq == record.seq else None, self._decoders)
 
     def _observed(self, record: Record, head: Document | None, cluster: str) -> Observation:
         run, arrival_ns = record.run, record.arrival_ns

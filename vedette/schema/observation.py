@@ -109,8 +109,13 @@ class Observation(msgspec.Struct, gc=False, omit_defaults=True):
     window_s: int = 0
     """Over how long the source aggregated; 0 where it tells moments."""
     phase: Phase = Phase.OPENED
-    # --- the two ends of a raw flow, as the record has them ---------------------------------------
     source_port: int = 0
+    """The port of the end that opened it; of a raw flow that of the end that `address` is."""
+    # --- a raw flow: `address` and `source_port` sent what `bytes_out` counts to `peer` and `port` ----
+    sender: str = ""
+    """Which end that is, where the record tells: client or server."""
+    reporter: str = ""
+    """The interface or node that saw it."""
 
     def trace(self) -> Trace:
         """Return what is remembered of the record it came from."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from collector.decoders._common.falco_facts import facts_of
 from collector.decoders._common.values import text
@@ -56,5 +56,5 @@ def observed_deed(doc: Document, time_ns: int, *, internal: bool) -> Observation
 
 
 def _known(doc: Document, field: str) -> str:
-    value: Any = doc.get(field)
-    return "" if value in _UNKNOWN else text(value)
+    value = text(doc.get(field))
+    return "" if value in _UNKNOWN else value

@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 
 from collector.decoders._common.values import TEXTS_MAX, items, table, text, texts, whole
 from vedette.schema.event import Document, Facts
+from vedette.schema.observation import Kind, Observation
 
 _OUTCOMES: Final = {
     "FORWARDED": "allow",
@@ -64,6 +65,43 @@ def facts_of(doc: Document) -> Facts:
     _add_pod(facts, doc)
     _add_message(facts, table(doc.get("l7")))
     return facts
+
+
+def observed_flow(doc: Document, time_ns: int) -> Observation | None:
+    """Tell a raw flow: who sent to whom, and which of them opened the connection. None where an address is missing."""
+    address, (protocol, layer) = table(doc.get("IP")), _layer4(doc)
+    source, destination = text(address.get("source")), text(address.get("destination"))
+    if not source or not destination:
+        return None
+    answers = _is_reply(doc)
+    ends = [_pod(table(doc.get(end))) for end in _ENDPOINTS]
+    node = text(doc.get("node_name")).rpartition("/")[2]
+    return Observation(
+        Kind.FLOW,
+        time_ns,
+        outcome=_OUTCOMES.get(text(doc.get("verdict")), ""),
+        address=source,
+        source_port=whole(layer.get("source_port"), _PORT_MAX),
+        peer=destination,
+        port=whole(layer.get("destination_port"), _PORT_MAX),
+        protocol=protocol,
+        namespace=ends[0][0],
+        workload_kind=ends[0][1],
+        workload=ends[0][2],
+        peer_namespace=ends[1][0],
+        peer_workload=ends[1][2],
+        node=node,
+        sender="" if answers is None else "server" if answers else "client",
+        reporter=node,
+    )
+
+
+def _pod(end: dict[str, Any]) -> tuple[str, str, str]:
+    """Return the namespace of an end, and its workload's kind and name; of a bare pod that one."""
+    workload = table(next(iter(items(end.get("workloads"))), None))
+    owner, pod = text(workload.get("name")), text(end.get("pod_name"))
+    kind = text(workload.get("kind")) if owner else "Pod" if pod else ""
+    return text(end.get("namespace")), kind, owner or pod
 
 
 def _is_reply(doc: Document) -> bool | None:
