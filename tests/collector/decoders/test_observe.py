@@ -38,7 +38,7 @@ CALL = {
     "responseStatus": {"code": 403},
     "stageTimestamp": "2026-01-01T00:00:01.000000Z",
 }
-DEED = {
+DEED: dict[str, Any] = {
     "hostname": "n1",
     "rule": "r",
     "priority": "Notice",
@@ -61,7 +61,7 @@ DEED = {
     },
 }
 FLOW = "2 1 eni-1 10.0.0.7 10.0.0.9 40000 443 6 1 840 1767225600 1767225601 REJECT OK"
-HUBBLE = {
+HUBBLE: dict[str, dict[str, Any]] = {
     "flow": {
         "time": "2026-01-01T00:00:01Z",
         "verdict": "DROPPED",
@@ -205,7 +205,7 @@ def test_a_line_of_an_agent_shows_what_it_wraps() -> None:
     ],
 )
 def test_kinds_of_system_calls(change: dict[str, str], expected: str) -> None:
-    alert = DEED | {"output_fields": {**DEED["output_fields"], **change}}  # type: ignore[dict-item]
+    alert = DEED | {"output_fields": {**DEED["output_fields"], **change}}
     assert told(observe("falco", json.dumps(alert).encode()))["kind"] == expected
 
 
@@ -230,7 +230,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
-WHOLE = {"kube_audit": CALL, "falco": DEED, "hubble": HUBBLE["flow"]}
+WHOLE: dict[str, dict[str, Any]] = {"kube_audit": CALL, "falco": DEED, "hubble": HUBBLE["flow"]}
 
 
 @pytest.mark.parametrize("name", WHOLE)
@@ -240,7 +240,7 @@ def test_members_of_unexpected_types_never_raise(name: str, data: st.DataObject)
     for key in data.draw(st.lists(st.sampled_from(sorted(record)), min_size=1, max_size=3)):
         record[key] = data.draw(JSON)
     if name == "falco":
-        fields = data.draw(st.dictionaries(st.sampled_from(sorted(DEED["output_fields"])), JSON, max_size=4))  # type: ignore[arg-type]
+        fields = data.draw(st.dictionaries(st.sampled_from(sorted(DEED["output_fields"])), JSON, max_size=4))
         record.setdefault("output_fields", {})
         if isinstance(record["output_fields"], dict):
             record["output_fields"] = record["output_fields"] | fields
