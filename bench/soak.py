@@ -270,7 +270,7 @@ def measured(agent: SoakAgent, seconds: int, args: argparse.Namespace) -> Run:
         "segments_retired": retired,
         "store_pruned": samples[-1]["pruned"],
         "log_bytes_max": log_bytes_max(agent, samples),
-        "stored_alerts_max": KEEP_ALERTS + RETIRE_S * 1.5 * alerts_a_second(samples),
+        "stored_alerts_max": KEEP_ALERTS + alerts_a_second(samples) * (RETIRE_S + 2 * agent.window_s),
     }
     agent.stop()
     whole |= account(agent, before + sent["records"])
