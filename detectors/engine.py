@@ -33,7 +33,7 @@ from detectors.predicate import Predicate, all_of, fields
 from detectors.presence import Walk
 from detectors.rule import Exact, Rule
 from detectors.screen import Screen, screen
-from detectors.values import is_list, is_object, text
+from detectors.values import is_list, is_object, kind_of, text
 from vedette.schema.event import Decoder, Event
 from vedette.schema.finding import Clause, Match
 from vedette.schema.outline import Outliner
@@ -175,9 +175,9 @@ def _screen(index: Index, decoder: Decoder) -> tuple[Screen | None, Continue | N
     if not isinstance(decoder, Outliner):
         return None, None
     outline = decoder.outline(index.fields)
-    if outline.apart is not None and not index.relies_on(outline.apart.fields, outline.fields):
-        outline = decoder.outline(index.fields - outline.apart.fields)
-    known = (outline.fields, outline.apart.fields if outline.apart else frozenset[str]())
+    if outline.apart is not None and not index.relies_on([outline.apart.field], outline.fields):
+        outline = decoder.outline(index.fields - {outline.apart.field})
+    known = (outline.fields, [outline.apart.field] if outline.apart else [])
     possible = index.within(*known)
     return (None, None) if possible is None else (screen(outline, *possible), index.beyond(*known))
 
@@ -216,10 +216,17 @@ def explained(rule: Rule, event: Event, *, whole: bool) -> tuple[Clause, ...]:
 
 
 def _dedup_values(dedup: Iterable[_Dedup], event: Event) -> tuple[str, ...]:
-    return tuple(
-        str(event.record.seq) if get is None else dedup_text(get(event.head if in_head else event.doc))
-        for in_head, get in dedup
-    )
+    found: list[str] = []
+    for in_head, get in dedup:
+        if get is None:
+            found.append(str(event.record.seq))
+            continue
+        values = get(event.head if in_head else event.doc)
+        value: Any = values[0] if len(values) == 1 else None
+        # A usual value stands for itself, as `dedup_text` would find out in twice the time.
+        usual = kind_of(value) is str and len(value) <= DEDUP_CHARS_MAX
+        found.append(value if usual else dedup_text(values))
+    return tuple(found)
 
 
 def dedup_text(values: tuple[Any, ...]) -> str:

@@ -11,7 +11,7 @@ DOCUMENT_PATHS hold is a text, a number, a boolean or null, and no key but an an
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from detectors.falco.patterns import glob_regex
@@ -81,6 +81,20 @@ _UNKNOWN: Final = Bounds(ALWAYS, NEVER)
 def bounds_of(rule: FalcoRule) -> Bounds:
     """Return the bounds of a rule's condition over documents: ALWAYS and NEVER are possible."""
     return _bounds(rule.condition, rule.source)
+
+
+def undecided(rule: FalcoRule) -> Expr | None:
+    """Return what is left of a rule's condition where its wide bound holds; None if that says all of it."""
+    left = [part for part in _conjuncts(rule.condition) if len(set(_bounds(part, rule.source))) > 1]
+    return And(tuple(left)) if left else None
+
+
+def _conjuncts(expr: Expr) -> Iterator[Expr]:
+    if isinstance(expr, And):
+        for part in expr.parts:
+            yield from _conjuncts(part)
+    else:
+        yield expr
 
 
 def _bounds(expr: Expr, source: Source) -> Bounds:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from detectors.falco.anchors import NEVER, bounds_of
+from detectors.falco.anchors import NEVER, bounds_of, undecided
 from detectors.falco.audit_event import Mode
 from detectors.falco.checking import Holds
 from detectors.falco.explaining import explain
@@ -19,6 +19,8 @@ from detectors.falco.json_values import JsonValues
 from detectors.falco.matching import JSON_SOURCES, Matcher, RuleMatching
 from detectors.falco.resolving import GetValue
 from detectors.falco.rules import LOGSOURCES, FalcoRule
+from detectors.falco.sources import Source
+from detectors.falco.syntax import Expr
 from detectors.falco.tracing import trace
 from detectors.rule import Rule
 from detectors.testing.trace import Part
@@ -40,12 +42,12 @@ def engine_rules(rules: Sequence[FalcoRule], options: FalcoOptions) -> tuple[Rul
 
 
 def _engine_rule(rule: FalcoRule, options: FalcoOptions, asking: _Asking) -> Rule:
-    predicate, narrow = bounds_of(rule)
+    predicate = bounds_of(rule).wide
     digest = hashlib.sha256(msgspec.json.encode((rule.content_hash, options))).hexdigest()
     idle = _why_idle(rule)
     if not idle and predicate == NEVER:
         idle = "its condition is never true"
-    exact = None if idle else FalcoExact(rule, asking, is_decided=predicate == narrow)
+    exact = None if idle else FalcoExact(rule, asking)
     return Rule(rule.info, rule.logsource, predicate, digest, exact=exact, idle=idle)
 
 
@@ -66,9 +68,9 @@ class _Asking:
         self._get: GetValue = JsonValues({}).get
         self._first: dict[str, list[FalcoRule]] = {}
 
-    def condition(self, rule: FalcoRule) -> Holds:
-        """Return a rule's condition, compiled."""
-        return self._matcher.condition(rule)
+    def condition(self, condition: Expr, source: Source) -> Holds:
+        """Compile a condition."""
+        return self._matcher.condition(condition, source)
 
     def values(self, event: Event) -> GetValue:
         """Return what reads the fields of an event."""
@@ -96,19 +98,16 @@ class _Asking:
 class FalcoExact:
     """The condition of one rule of a set."""
 
-    def __init__(self, rule: FalcoRule, asking: _Asking, *, is_decided: bool) -> None:
-        """Compile it; comparisons that other rules of the set have are shared.
-
-        `is_decided`: the rule's predicate says all of it.
-        """
-        self._is_decided = is_decided
+    def __init__(self, rule: FalcoRule, asking: _Asking) -> None:
+        """Compile what the rule's predicate leaves open; comparisons that other rules of the set have are shared."""
         self._rule = rule
         self._asking = asking
-        self._condition = asking.condition(rule)
+        left = undecided(rule)
+        self._condition = None if left is None else asking.condition(left, rule.source)
 
     def holds(self, event: Event) -> bool:
         """Say whether the rule matches an event for which its predicate holds."""
-        holds = self._is_decided or self._condition(self._asking.values(event))
+        holds = self._condition is None or self._condition(self._asking.values(event))
         return holds and self._asking.comes_first(self._rule, event)
 
     def explain(self, event: Event) -> tuple[Clause, ...]:

@@ -18,7 +18,7 @@ from detectors.falco.json_values import JsonValues
 from detectors.falco.resolving import GetValue
 from detectors.falco.rules import FalcoRule
 from detectors.falco.sources import Source
-from detectors.falco.syntax import Check
+from detectors.falco.syntax import Check, Expr
 
 JSON_SOURCES: Final = ("k8s_audit", "json")
 """The sources whose fields are read from documents."""
@@ -40,15 +40,15 @@ class Matcher:
         self._rules: dict[str, list[tuple[FalcoRule, Holds]]] = {}
         for rule in rules:
             if rule.enabled:
-                self._rules.setdefault(rule.source.name, []).append((rule, self.condition(rule)))
+                self._rules.setdefault(rule.source.name, []).append((rule, self.condition(rule.condition, rule.source)))
         self._candidates = {
             source: Candidates([guards_of(rule.condition, rule.source) for rule, _ in found])
             for source, found in self._rules.items()
         }
 
-    def condition(self, rule: FalcoRule) -> Holds:
+    def condition(self, condition: Expr, source: Source) -> Holds:
         """Compile a condition; what other rules ask, too, is compiled once."""
-        return compile_with(rule.condition, lambda check: self._check(check, rule.source))
+        return compile_with(condition, lambda check: self._check(check, source))
 
     def _check(self, check: Check, source: Source) -> Holds:
         key = (source.name, source.untyped_lists, check)

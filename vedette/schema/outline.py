@@ -6,7 +6,7 @@ read the other fields without the rest of the record offers an `Outline` of them
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Hashable
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 class Apart(NamedTuple):
-    """Fields that an outline holds although they take many values: what is remembered of the others is apart.
+    """A field that an outline holds although it takes many values: what is remembered of it is apart from the others.
 
-    `split` returns the hashable rest of an outline, and a document of these `fields` in which they read as in the head.
+    `split` returns the hashable rest of an outline, and the text under this key of the head; UNSET if there is none.
     """
 
-    fields: frozenset[str]
-    split: Callable[[msgspec.Struct], tuple[Hashable, dict[str, Any]]]
+    field: str
+    split: Callable[[msgspec.Struct], tuple[Hashable, str | msgspec.UnsetType]]
 
 
 class Outline(NamedTuple):

@@ -38,17 +38,17 @@ def outline_struct(types: Mapping[str, Any], required: Mapping[str, Any]) -> typ
 
 
 def field_apart(struct: type[msgspec.Struct], field: str) -> Apart:
-    """Return how to take one field, a key without dots, out of outlines of the struct."""
+    """Return how to take one field of texts, a key without dots, out of outlines of the struct."""
     attributes = {
         encoded: name for name, encoded in zip(struct.__struct_fields__, struct.__struct_encode_fields__, strict=True)
     }
     take = attrgetter(attributes.pop(field), *attributes.values())
 
-    def split(outline: msgspec.Struct) -> tuple[Hashable, dict[str, Any]]:
-        value, *others = take(outline)
-        return tuple(others), ({} if value is msgspec.UNSET else {field: value})
+    def split(outline: msgspec.Struct) -> tuple[Hashable, str | msgspec.UnsetType]:
+        found = take(outline)
+        return found[1:], found[0]
 
-    return Apart(frozenset({field}), split)
+    return Apart(field, split)
 
 
 def _struct(members: _Members, required: Mapping[str, Any]) -> type[msgspec.Struct]:
