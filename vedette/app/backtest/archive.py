@@ -128,6 +128,17 @@ def make_plan(folder: DataFolder, since_ns: int | None, until_ns: int | None) ->
     return Plan(ranges, start, begin._replace(arrival_ns=begins_ns), list(hashes), since_ns or 0)
 
 
+def read_controls(folder: DataFolder) -> list[ControlRecord]:
+    """Read all control records that the log has.
+
+    Raises:
+        TransientError: it can't be read now. PermanentError: it is damaged.
+    """
+    with contextlib.closing(SqliteIntakeReader(folder.intake)) as reader:
+        rows = _rows(list(_segments(reader)), 0)
+        return list(_controls(reader, [row.seq for row in rows if row.has_control]))
+
+
 def _ranges(rows: Iterable[_Row], after_seq: int, until_ns: int | None) -> tuple[int, list[Range], list[int]]:
     """Return when the first chunk arrived, the chunks joined to ranges, and those with control records.
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from detectors.engine import Engine
     from vedette.app.backtest.run import Backtest
     from vedette.app.config import Config
+    from vedette.journal.sqlite import DataFolder
 
 app = App(
     name="backtest",
@@ -80,7 +81,7 @@ obeyed as they were at each time, and every start and stop. Ctrl-C ends it at an
         of = f"{test.records} of {count_text(test.plan.records, 'record')}"
         say(f"interrupted when {of} were looked at, up to {time_text(test.reached_ns) or 'none'}; nothing was written")
         return ExitStatus.INTERRUPTED
-    return _report(test, as_json=format == "json")
+    return _report(test, folder, as_json=format == "json")
 
 
 def _rule_sets(rules: Sequence[str], diff: tuple[str, str] | None, config: Config) -> list[Engine | None]:
@@ -94,24 +95,24 @@ def _rule_sets(rules: Sequence[str], diff: tuple[str, str] | None, config: Confi
     return [find_rules(side.split(","), config.rules) for side in diff]
 
 
-def _report(test: Backtest, *, as_json: bool) -> ExitStatus:
+def _report(test: Backtest, folder: DataFolder, *, as_json: bool) -> ExitStatus:
     from vedette.app.backtest.output import (  # noqa: PLC0415 - keeps the start fast
         put_changes,
         put_changes_json,
         put_hidden,
         summarise,
     )
-    from vedette.app.backtest.verdicts import confirmed_true_positives  # noqa: PLC0415
+    from vedette.app.backtest.verdicts import read_verdicts  # noqa: PLC0415
     from vedette.pipeline.backtest.compare import compare  # noqa: PLC0415
 
     compared = len(test.alerts) > 1
-    verdicts = confirmed_true_positives()
-    changes = compare(test.alerts[0] if compared else (), test.alerts[-1], verdicts or ())
+    verdicts = read_verdicts(folder)
+    changes = compare(test.alerts[0] if compared else (), test.alerts[-1], verdicts.confirms)
     if as_json:
         put_changes_json(changes)
     else:
         put_changes(changes, compared=compared)
-    summarise(test, changes, compared=compared, has_verdicts=verdicts is not None)
+    summarise(test, changes, compared=compared, has_verdicts=verdicts.any)
     return ExitStatus.FOUND if put_hidden(changes) or test.missing or test.is_full else ExitStatus.OK
 
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from vedette.pipeline.backtest.rerun import BacktestAlert
 
@@ -55,17 +55,19 @@ class Change(NamedTuple):
 
 
 def compare(
-    before: Sequence[BacktestAlert], after: Sequence[BacktestAlert], confirmed: Container[str] = ()
+    before: Sequence[BacktestAlert],
+    after: Sequence[BacktestAlert],
+    confirmed: Callable[[BacktestAlert], bool] = lambda _: False,
 ) -> list[Change]:
-    """Pair alerts, in the order in which they opened; `confirmed` are ids of true positives."""
+    """Pair alerts, in the order in which they opened; `confirmed` tells true positives."""
     news = {alert.alert_id: alert for alert in after}
     pairs = [(old, news.pop(old.alert_id)) for old in before if old.alert_id in news]
     paired = {old.alert_id for old, _ in pairs}
     pairs += _overlapping([old for old in before if old.alert_id not in paired], news.values())
     paired |= {old.alert_id for old, _ in pairs}
     taken = {new.alert_id for _, new in pairs}
-    changes = [Change(old, new, old.alert_id in confirmed) for old, new in pairs]
-    changes += [Change(old, None, old.alert_id in confirmed) for old in before if old.alert_id not in paired]
+    changes = [Change(old, new, confirmed(old)) for old, new in pairs]
+    changes += [Change(old, None, confirmed(old)) for old in before if old.alert_id not in paired]
     changes += [Change(None, new) for new in after if new.alert_id not in taken]
     return sorted(changes, key=lambda change: (change.alert.seq, change.alert.alert_id))
 
@@ -76,10 +78,10 @@ def _overlapping(
     """Pair alerts of one rule and entity whose windows have a time in common, each once, the earliest first."""
     waiting: dict[tuple[object, ...], list[BacktestAlert]] = {}
     for new in sorted(after, key=_opening, reverse=True):
-        waiting.setdefault(_key(new), []).append(new)
+        waiting.setdefault(subject(new), []).append(new)
     pairs: list[tuple[BacktestAlert, BacktestAlert]] = []
     for old in sorted(before, key=_opening):
-        news = waiting.get(_key(old), [])
+        news = waiting.get(subject(old), [])
         while news and news[-1].closes_ns <= old.opened_ns:
             news.pop()
         if news and news[-1].opened_ns < old.closes_ns:
@@ -87,7 +89,8 @@ def _overlapping(
     return pairs
 
 
-def _key(alert: BacktestAlert) -> tuple[object, ...]:
+def subject(alert: BacktestAlert) -> tuple[object, ...]:
+    """Return what an alert is about: alerts on the same thing share it, whatever opened them."""
     return (alert.shared_as or alert.rule_id, alert.cluster, alert.entity)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from detectors.rule import RuleText
 from vedette.journal.sqlite import DataFolder, Retention, SqliteIntakeLog
-from vedette.pipeline.control_record import OP_RULES, OP_START, ControlRecord, encode_control
+from vedette.pipeline.control_record import OP_RULES, OP_START, OP_VERDICT, ControlRecord, encode_control
 from vedette.pipeline.rulesets import encode_rules, hash_of
 from vedette.runtime.parcel import Parcel
 from vedette.schema.record import Run
@@ -19,6 +19,8 @@ from vedette.schema.settings import DetectionSettings, RollUpSettings, encode_se
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from vedette.schema.verdict import Judgement
 
 SECOND = 1_000_000_000
 BEGIN_NS = 1_772_323_200 * SECOND
@@ -90,6 +92,19 @@ class Archive:
 
     def rules(self, rules: str) -> None:
         self.control(OP_RULES, "rules", encode_rules([RuleText("rules.yml", rules, "rules.yml")]))
+
+    def verdict(self, alert_id: str, judgement: Judgement, **facts: Any) -> None:
+        """Close an alert, as the agent writes it down; `facts` are those of its document that a comparison reads."""
+        document = {
+            "rule": {"id": "", "dedup_as": ""},
+            "cluster": "",
+            "dedup_values": [],
+            "opened_ns": 0,
+            "closes_ns": 0,
+        }
+        content = json.dumps({"unmapped": {**document, **facts}})
+        record = ControlRecord(OP_VERDICT, alert=alert_id, judgement=judgement, document=content)
+        self.log.append_control(encode_control(record), now_ns=self.now_ns)
 
     def add(self, *items: bytes, source: str = "audit", after_s: float = 1) -> None:
         self.now_ns += round(after_s * SECOND)

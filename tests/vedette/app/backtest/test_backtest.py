@@ -19,15 +19,17 @@ from detectors.rule import RuleText
 from tests.vedette.app.conftest import Outcome
 from vedette.app import wiring
 from vedette.app.backtest import archive as archive_module
-from vedette.app.backtest import rule_sets, verdicts
+from vedette.app.backtest import rule_sets
 from vedette.app.backtest import run as run_module
 from vedette.app.backtest.run import Backtest
+from vedette.app.backtest.verdicts import NO_VERDICTS
 from vedette.app.config import PACKS
 from vedette.journal.sqlite import Retention
 from vedette.journal.sqlite.intake_reader import segment_paths
 from vedette.pipeline.control_record import OP_STOP
+from vedette.schema.verdict import Judgement
 
-from .conftest import DELETED, NOT_BY_BOB, READ, Archive, event
+from .conftest import BEGIN_NS, DELETED, NOT_BY_BOB, READ, SECOND, Archive, event
 
 Call = Callable[..., Outcome]
 RuleAt = Callable[[str, str], Path]
@@ -122,7 +124,7 @@ def test_people_see_what_a_change_changes(told: Archive, backtest: Call, rule_at
     assert done.err.splitlines() == [
         "1 gained, 1 lost, 0 changed, 1 same in 6 records, up to 2026-03-01T00:01:01.000000Z",
         "begun with the log, so ids and counts are those that the agent gives",
-        "no alert has a verdict yet, so none of the lost ones is known to be a confirmed true positive",
+        NO_VERDICTS,
     ]
     assert done.status == 0
 
@@ -142,19 +144,81 @@ def test_statuses(told: Archive, backtest: Call, rule_at: RuleAt, new: str, want
     assert {user: status for (_, user), status in statuses(done).items()} == wanted
 
 
+# --- what analysts confirmed ------------------------------------------------------------------------------------------
+def hidden(done: Outcome) -> list[str]:
+    """The ids of the alerts that the change would have hidden, as programs and people are told."""
+    ids = [line["alert_id"] for line in done.lines if line["confirmed"] and line["after"] is None]
+    told = [line for line in done.err.splitlines() if line.startswith("HIDDEN: ")]
+    assert [line.split(", ")[0] for line in told] == [f"HIDDEN: {alert_id}" for alert_id in ids]
+    assert done.status == bool(ids)
+    return ids
+
+
+def running_alert(backtest: Call, user: str) -> dict[str, Any]:
+    (line,) = (one for one in backtest("running", "--format", "json").lines if one["entity"] == [user])
+    return line
+
+
+@pytest.mark.parametrize(
+    ("judgements", "hides"),
+    [
+        ([Judgement.TRUE_POSITIVE], True),
+        ([Judgement.FALSE_POSITIVE], False),
+        ([Judgement.BENIGN], False),
+        ([Judgement.FALSE_POSITIVE, Judgement.TRUE_POSITIVE], True),
+        ([Judgement.TRUE_POSITIVE, Judgement.BENIGN], False),
+    ],
+    ids=lambda value: value if isinstance(value, bool) else "-then-".join(value),
+)
 def test_what_was_confirmed_and_would_be_hidden_is_named(
-    told: Archive, backtest: Call, rule_at: RuleAt, monkeypatch: pytest.MonkeyPatch
+    told: Archive, backtest: Call, rule_at: RuleAt, judgements: list[Judgement], *, hides: bool
 ) -> None:
-    of_log = backtest("running", "--format", "json").lines
-    confirmed = frozenset(line["alert_id"] for line in of_log)
-    (bob,) = (line["alert_id"] for line in of_log if line["entity"] == ["bob"])
-    monkeypatch.setattr(verdicts, "confirmed_true_positives", lambda: confirmed)
-    done = backtest("--diff", "running", rule_at("new.yml", NOT_BY_BOB), "--format", "json")
-    assert done.status == 1
-    assert [line["alert_id"] for line in done.lines if line["confirmed"] and line["after"] is None] == [bob]
-    assert done.err.splitlines()[-1].startswith(
-        f"HIDDEN: {bob}, confirmed as a true positive: high Secret deleted (bob)"
+    bob, ann = (running_alert(backtest, user)["alert_id"] for user in ("bob", "ann"))
+    told.verdict(ann, Judgement.TRUE_POSITIVE)
+    for judgement in judgements:
+        told.verdict(bob, judgement)
+    new = rule_at("new.yml", NOT_BY_BOB)
+    assert hidden(backtest("--diff", "running", new, "--format", "json")) == [bob] * hides
+    assert hidden(backtest("--diff", "running", "running", "--format", "json")) == []
+    assert (
+        backtest("--diff", "running", new)
+        .err.splitlines()[-1]
+        .startswith(
+            f"HIDDEN: {bob}, confirmed as a true positive: high Secret deleted (bob)" if hides else "begun with the log"
+        )
     )
+
+
+def test_a_verdict_counts_that_comes_behind_the_records_looked_at(
+    told: Archive, backtest: Call, rule_at: RuleAt
+) -> None:
+    bob = running_alert(backtest, "bob")["alert_id"]
+    told.add(event(5, user="zoe"), after_s=3600)
+    told.verdict(bob, Judgement.TRUE_POSITIVE)
+    diff = ("--diff", "running", rule_at("new.yml", NOT_BY_BOB), "--until", "2026-03-01T00:30:00Z", "--format", "json")
+    assert hidden(backtest(*diff)) == [bob]
+
+
+@pytest.mark.parametrize(("values", "hides"), [(["bob"], True), (["eve"], False)], ids=["his", "of-somebody-else"])
+def test_where_ids_are_not_the_agents_the_same_thing_at_that_time_is_meant(
+    told: Archive, backtest: Call, rule_at: RuleAt, values: list[str], *, hides: bool
+) -> None:
+    """Begun in the middle, an alert has another event that opens it, and so another id."""
+    told.add(event(70, user="bob"), after_s=30)
+    told.verdict(
+        "0" * 32,
+        Judgement.TRUE_POSITIVE,
+        rule={"id": "6d0e8f1a-0000-4000-8000-000000000001", "dedup_as": ""},
+        cluster="prod",
+        dedup_values=values,
+        opened_ns=BEGIN_NS,
+        closes_ns=BEGIN_NS + 600 * SECOND,
+    )
+    done = backtest(
+        "--diff", "running", rule_at("new.yml", NOT_BY_BOB), "--since", "2026-03-01T00:01:20Z", "--format", "json"
+    )
+    assert "begun cold" in done.err or "not known" in done.err
+    assert len(hidden(done)) == hides
 
 
 def test_no_terminal_obeys_what_attackers_chose(archive: Archive, backtest: Call) -> None:

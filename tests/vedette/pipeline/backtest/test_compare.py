@@ -72,5 +72,5 @@ def test_order_of_the_lists_does_not_matter() -> None:
 def test_what_was_confirmed_and_is_lost_would_be_hidden(
     after: list[BacktestAlert], confirmed: set[str], hides: bool
 ) -> None:
-    (change,) = compare([A], after, confirmed)
+    (change,) = compare([A], after, lambda one: one.alert_id in confirmed)
     assert change.hides == hides
