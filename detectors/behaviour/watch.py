@@ -7,6 +7,7 @@ the values of those. That goes by definitions and observations alone: rememberin
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 from detectors.behaviour.definition import Definition
@@ -23,6 +24,9 @@ _PLANS_MAX: Final = 65_536
 """Combinations of values remembered; user names and paths are input."""
 _STEP_NS: Final = 250_000_000
 """Arrival time is told to detectors this often."""
+
+_NONE: Final[list[Deviation]] = []
+"""What is nearly always found; nobody changes it."""
 
 _Step = tuple[Callable[[Definition, Observation], Deviation | None], Definition]
 _Plan = tuple[_Step, ...]
@@ -63,11 +67,11 @@ class Watch:
     # --- the stream ---------------------------------------------------------------------------------------------------
     def observe(self, seen: Observation) -> list[Deviation]:
         """Show an observation to whoever looks at such; return what they found."""
-        found: list[Deviation] = []
+        found: list[Deviation] = _NONE
         for observe, definition in self._selections[seen.kind].plan(seen):
             deviation = observe(definition, seen)
             if deviation is not None:
-                found.append(deviation)
+                found = [*found, deviation]
         return found
 
     def advance(self, arrival_ns: int) -> list[Deviation]:
@@ -98,28 +102,36 @@ class _Selection:
     """The definitions of one kind of observation, and which of them look at what."""
 
     def __init__(self, definitions: Sequence[Definition], by_type: dict[str, Detector]) -> None:
-        names = sorted({name for found in definitions for name in fields_of(found.predicate) if name})
-        self._names = names
-        self._reads: list[Callable[[Observation], Any]] = [
-            FIELDS.get(name) or (lambda seen, name=name: getattr(seen, name)) for name in names
-        ]
+        self._names = sorted({name for found in definitions for name in fields_of(found.predicate) if name})
+        self._read = _reader(self._names)
         self._steps: list[tuple[Check, _Step]] = [
             (compile_predicate(found.predicate), (by_type[found.type].observe, found)) for found in definitions
         ]
-        self._plans: dict[tuple[Any, ...], _Plan] = {}
+        self._plans: dict[Any, _Plan] = {}
 
     def plan(self, seen: Observation) -> _Plan:
         """Return who looks at an observation."""
-        if not self._steps:
-            return ()
-        values = tuple([read(seen) for read in self._reads])
+        values = self._read(seen)
         known = self._plans.get(values)
         return self._learn(values) if known is None else known
 
-    def _learn(self, values: tuple[Any, ...]) -> _Plan:
-        document = {name: value for name, value in zip(self._names, values, strict=True) if value != ""}
+    def _learn(self, values: Any) -> _Plan:
+        told = (values,) if len(self._names) == 1 else values
+        document = {name: value for name, value in zip(self._names, told, strict=True) if value != ""}
         if len(self._plans) >= _PLANS_MAX:
             self._plans.clear()
         plan = tuple(step for holds, step in self._steps if holds(document))
         self._plans[values] = plan
         return plan
+
+
+def _reader(names: Sequence[str]) -> Callable[[Observation], Any]:
+    """Return what reads the values of fields, as one that can be remembered."""
+    if not names:
+        return lambda _: ()
+    if all(name in Observation.__struct_fields__ for name in names):
+        return attrgetter(*names)
+    reads = [FIELDS.get(name) or attrgetter(name) for name in names]
+    if len(reads) == 1:
+        return reads[0]
+    return lambda seen: tuple([read(seen) for read in reads])

@@ -1,6 +1,6 @@
 """RFC 3339 timestamps to whole nanoseconds: no floats, no exceptions, and fast for what machines write.
 
-Lines of a log share their minute, so its nanoseconds are remembered and only seconds and fraction are computed.
+Lines of a log share their second, so its nanoseconds are remembered and only the fraction is computed.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ _FORM: Final = re.compile(
 _FRACTION_NS: Final = {len("2026-11-21T10:11:12.123456Z"): 1_000, len("2026-11-21T10:11:12.123456789Z"): 1}
 """What the last digit is worth in the forms of Kubernetes and of Falco, by their length."""
 _CHARS_MAX: Final = 64
+_YEAR_MAX: Final = "2261"
+"""The last year in which every nanosecond is at most TIME_NS_MAX."""
 
 
 def rfc3339_ns(value: object) -> int:
@@ -34,11 +36,10 @@ def rfc3339_ns(value: object) -> int:
     if not isinstance(value, str):
         return 0
     digit_ns = _FRACTION_NS.get(len(value))
-    if digit_ns is not None and value[-1] == "Z" and value[19] == ".":
-        digits = value[17:19] + value[20:-1]
-        minute_ns = _minute_ns(value[:17])
-        if minute_ns is not None and digits.isascii() and digits.isdigit():
-            return _clamped(minute_ns + int(digits) * digit_ns)
+    if digit_ns is not None:
+        second_ns, digits = _second_ns(value[:20]), value[20:-1]
+        if second_ns is not None and value[-1] == "Z" and digits.isascii() and digits.isdigit():
+            return second_ns + int(digits) * digit_ns
     return _any_form_ns(value)
 
 
@@ -57,6 +58,16 @@ def _any_form_ns(value: str) -> int:
 
 def _clamped(time_ns: int) -> int:
     return max(0, min(time_ns, TIME_NS_MAX))
+
+
+@lru_cache(maxsize=1024)
+def _second_ns(prefix: str) -> int | None:
+    """Nanoseconds at `YYYY-MM-DDTHH:MM:SS.` from 1970 to 2261; None for any other text."""
+    minute_ns = _minute_ns(prefix[:17])
+    if minute_ns is None or minute_ns < 0 or prefix[19] != "." or prefix[:4] > _YEAR_MAX:
+        return None
+    seconds = prefix[17:19]
+    return minute_ns + int(seconds) * SECOND_NS if seconds.isascii() and seconds.isdigit() else None
 
 
 @lru_cache(maxsize=1024)
