@@ -135,8 +135,8 @@ def test_what_should_be_nought_is(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "claim"),
     [
-        ("segments_retired", 0.0, "intake log: segments retired, lacking"),
-        ("store_pruned", 0.0, "store: alerts pruned, lacking"),
+        ("segments_retired", 0.0, "intake log: limits that did not act"),
+        ("store_pruned", 0.0, "store: limits that did not act"),
         ("sent", 4_000.0, "not answered in time"),
     ],
 )

@@ -14,15 +14,20 @@ def test_the_page_says_what_the_code_says(name: str) -> None:
     assert page == PAGES[name](page), f"docs/{name} is not up to date: run `make docs` and look at the difference"
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_the_generator_mends_what_somebody_changed_by_hand(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("capacity.md", "| open files |"),
+        ("cli.md", "| Read and check everything, and tell what would change. |"),
+        ("configuration.md", "| Where records come from: a name for each source, and exactly one kind. |"),
+        ("metrics.md", "| Alerts opened. |"),
+        ("reference/alert-fields.md", "| Findings so far. |"),
+    ],
+)
+def test_the_generator_mends_what_somebody_changed_by_hand(name: str, said: str) -> None:
     page = (DOCS / name).read_text("utf-8")
-    last = next(line for line in reversed(page.splitlines()) if line.startswith("| `") and "---" not in line)
-    spoiled = page.replace(last, last.replace(" |", " or not |"))
-    assert spoiled != page
-    if name == "metrics.md":  # its last table is of labels, and prose
-        spoiled = page.replace("Alerts opened.", "Alarms.")
-    assert PAGES[name](spoiled) == page
+    assert page.count(said) == 1
+    assert PAGES[name](page.replace(said, "| Something else. |")) == page
 
 
 def test_every_argument_says_what_it_means() -> None:

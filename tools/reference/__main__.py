@@ -8,13 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tools.reference import alert_fields, cli, configuration, metrics
+from tools.reference import alert_fields, capacity, cli, configuration, metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
 PAGES: Final[dict[str, Callable[[str], str]]] = {
+    "capacity.md": capacity.render,
     "cli.md": cli.render,
     "configuration.md": configuration.render,
     "metrics.md": metrics.render,
