@@ -9,6 +9,7 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Final
 
+from detectors.behaviour import first_seen_fields as calls
 from vedette.schema.observation import Observation
 
 Read = Callable[[Observation], str]
@@ -104,6 +105,13 @@ _DERIVED: Final[dict[str, Read]] = {
     "general_file": lambda seen: general(seen.file),
     "general_name": lambda seen: general(seen.name),
     "part_of_day": _part_of_day,
+    "deed": calls.deed,
+    "night_deed": calls.night_deed,
+    "privilege_deed": calls.privilege_deed,
+    "deed_or_list": calls.deed_or_list,
+    "reach": calls.reach,
+    "token_account": calls.token_account,
+    "wide_network": lambda seen: calls.wide_network(seen.address),
 }
 FIELDS: Final[dict[str, Read]] = {
     **{name: attrgetter(name) for name in _PLAIN},

@@ -1,33 +1,42 @@
-"""First-seen tuples: somebody does what nobody has seen them do since they were first seen.
+"""First-seen tuples: somebody does what nobody has seen them do for as long as they are known.
 
 Each entity (`by`) has a set of the values that it showed. For `learn_for` after its first observation, or until it has
 shown `learn_count` values, everything is normal and learned. After that a value that is not in the set deviates, once:
-it is learned, too. What was not seen for `forget_after` is new again.
+it is learned, too. What was not seen for `forget_after` is new again, and what many others show is not news at all.
+
+An observation may say no more than that an entity is there: one whose first field of `value` is empty, and one that
+names it in the fields of `exists_by`. So one that was silent for days has learned that it is silent.
 
 Source: Elastic's `new_terms`, Datadog's `new_value` (their settings; ours is bounded in memory, and says what it knew).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Final, cast
+from collections.abc import Callable, Sequence
+from typing import Annotated, Final, NamedTuple, cast
 
 import msgspec
+import orjson
 
 from detectors.behaviour.definition import Definition
 from detectors.behaviour.deviation import Deviation
-from detectors.behaviour.fields import reader
-from detectors.behaviour.groups import Groups, count, named, owner_of
+from detectors.behaviour.fields import FIELDS, reader
+from detectors.behaviour.first_seen_fleet import Fleet, Known
+from detectors.behaviour.groups import count, named, owner_of
 from detectors.behaviour.plain import Plain, days, shown
 from detectors.engine import bounded_text
 from vedette.schema.limits import SECOND_NS
 from vedette.schema.observation import Observation
 
 TUPLES_MAX: Final = 400_000
-"""Values that all entities of all definitions may have together: about 80 MB."""
+"""Values that all entities of all definitions may have together."""
+_VALUES_REMEMBERED: Final = 65_536
+"""Texts of values remembered, so that they need not be written anew for each observation."""
 _DAY_NS: Final = 86_400 * SECOND_NS
 _HOUR_NS: Final = 3_600 * SECOND_NS
 _SHOWN: Final = 5
+_PERCENT: Final = 100
+_Values = tuple[str, ...]
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,15 +48,35 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     forget_after_ns: int = 30 * _DAY_NS
     values_max: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1_000
     """Values of one entity; one that has more does something else each time, and is left alone."""
+    exists_by: tuple[str, ...] = ()
+    """As many fields as `by`: an observation in which all of them have a value shows that the entity they name exists,
+    and nothing else."""
+    common_from: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """So many other entities of the cluster make a value common, and no news; 0: others do not matter."""
+    common_percent: Annotated[int, msgspec.Meta(ge=0, le=100)] = 10
+    """And so many percent of all that are known."""
+    straight_within_ns: int = 0
+    """Told is only what comes so soon after the entity began to act; 0: at any time."""
+    pause_ns: int = _HOUR_NS // 2
+    """Without acts for so long it begins anew."""
+
+    def __post_init__(self) -> None:
+        """Check what the loader does not know to be fields.
+
+        Raises:
+            ValueError: `exists_by` names something else.
+        """
+        unknown = [name for name in self.exists_by if name not in FIELDS]
+        if unknown:
+            raise ValueError(f"there is no field {unknown[0]!r} for exists_by")
 
 
-class Known(msgspec.Struct):
-    """What an entity has shown: each value with the hour (since the epoch) in which it was last seen."""
+class _Reads(NamedTuple):
+    """How a definition reads an observation."""
 
-    owner: str
-    since_ns: int
-    values: dict[str, int] = {}
-    overflowing: bool = False
+    entity: Callable[[Observation], _Values]
+    value: Callable[[Observation], _Values]
+    exists: Callable[[Observation], _Values] | None
 
 
 class FirstSeen(Plain):
@@ -61,78 +90,145 @@ class FirstSeen(Plain):
     def __init__(self) -> None:
         """Begin without having seen anything."""
         super().__init__()
-        self._known: Groups[Known] = Groups(Known, TUPLES_MAX, lambda known: len(known.values))
-        self.state = self._known.state
+        self.known = Fleet(TUPLES_MAX)
+        self.state = self.known.state
+        self._plans: dict[str, _Reads] = {}
+        self._texts: dict[_Values, str] = {}
 
     def use(self, definitions: Sequence[Definition]) -> None:
         """Put definitions in force."""
-        self._reads = {found.content_hash: (reader(found.by), reader(found.value)) for found in definitions}
-        self._known.keep(definitions)
+        self._plans = {found.content_hash: _reads(found) for found in definitions}
+        self.known.keep(definitions)
+        self.known.count_for(found for found in definitions if cast("Settings", found.settings).common_from)
 
     def rebuild(self) -> None:
         """Recompute weights."""
-        self._known.rebuild()
+        self.known.rebuild()
 
     def observe(self, definition: Definition, seen: Observation) -> Deviation | None:
         """Learn what an entity shows, and say if it is news."""
-        read_entity, read_value = self._reads[definition.content_hash]
-        entity, parts = read_entity(seen), read_value(seen)
-        key = self._known.key(definition, seen.cluster, entity)
-        known = self._known.get(key)
-        hour = seen.time_ns // _HOUR_NS
-        value = bounded_text(" ".join(parts))
-        if known is not None and known.values.get(value, -1) >= hour:
-            return None
-        return self._learn(definition, seen, key, value, (entity, parts))
+        reads = self._plans[definition.content_hash]
+        parts = reads.value(seen)
+        entity = reads.entity(seen)
+        acts = True
+        if reads.exists is not None:
+            other = reads.exists(seen)
+            if all(other):
+                entity, parts, acts = other, ("",), False
+        if entity and not any(entity):
+            return None  # nobody knows who
+        key = self.known.key(definition, seen.cluster, entity)
+        known = self.known.get(key)
+        value = self._text(parts) if parts and parts[0] else ""
+        settings = cast("Settings", definition.settings)
+        if known is not None and not settings.straight_within_ns:
+            if not value:
+                return None
+            if known.values.get(value, -1) >= seen.time_ns // _HOUR_NS:
+                return None
+        return self._learn(definition, seen, key, value, _Shown(entity, parts, acts))
 
-    def _learn(
-        self, definition: Definition, seen: Observation, key: str, value: str, found: tuple[tuple[str, ...], ...]
-    ) -> Deviation | None:
-        settings, hour = cast("Settings", definition.settings), seen.time_ns // _HOUR_NS
-        known = self._known.get(key)
+    def _text(self, parts: _Values) -> str:
+        """Write values as one text, different where they are."""
+        known = self._texts.get(parts)
+        if known is None:
+            if len(self._texts) >= _VALUES_REMEMBERED:
+                self._texts.clear()
+            known = self._texts[parts] = bounded_text(orjson.dumps(parts).decode())
+        return known
+
+    def _learn(self, definition: Definition, seen: Observation, key: str, value: str, what: _Shown) -> Deviation | None:
+        settings, known = cast("Settings", definition.settings), self.known.get(key)
         if known is None:
             known = Known(owner_of(seen), seen.time_ns, {})
-            known.values[value] = hour
-            count(self.left_out, "evicted", definition, self._known.add(key, known))
-            return None
-        self._known.touch(key)
-        last = known.values.get(value)
-        is_known = last is not None and (hour - last) * _HOUR_NS <= settings.forget_after_ns
-        told = None if is_known or self._learns(settings, known, seen) else self._tell(definition, seen, known, found)
-        self._put(definition, key, known, value, hour)
+            count(self.left_out, "evicted", definition, self.known.add(key, known))
+        self.known.touch(key)
+        known.since_ns = min(known.since_ns, seen.time_ns)
+        if settings.straight_within_ns and what.acts:
+            _go_on(known, seen.time_ns, settings)
+        told = self._told(definition, seen, key, value, what) if value else None
+        known.acted = known.acted or what.acts
+        if value:
+            self._put(definition, key, value, seen.time_ns // _HOUR_NS)
         return told
 
-    def _learns(self, settings: Settings, known: Known, seen: Observation) -> bool:
-        enough = settings.learn_count and len(known.values) >= settings.learn_count
-        return known.overflowing or (not enough and seen.time_ns - known.since_ns < settings.learn_for_ns)
+    def _told(self, definition: Definition, seen: Observation, key: str, value: str, what: _Shown) -> Deviation | None:
+        settings, known = cast("Settings", definition.settings), self.known.get(key)
+        assert known is not None, "it was just found or made"
+        last = known.values.get(value)
+        if last is not None and (seen.time_ns // _HOUR_NS - last) * _HOUR_NS <= settings.forget_after_ns:
+            return None
+        if _learns(settings, known, seen.time_ns):
+            return None
+        others, entities = self.known.shares(key, value)
+        is_common = others >= settings.common_from and others * _PERCENT >= settings.common_percent * entities
+        if settings.common_from and is_common:
+            return None
+        return _deviation(definition, seen, known, what, (others, entities))
 
-    def _put(self, definition: Definition, key: str, known: Known, value: str, hour: int) -> None:
-        settings = cast("Settings", definition.settings)
+    def _put(self, definition: Definition, key: str, value: str, hour: int) -> None:
+        settings, known = cast("Settings", definition.settings), self.known.get(key)
+        assert known is not None, "it was just found or made"
         if value not in known.values and len(known.values) >= settings.values_max:
-            oldest = min(known.values, key=known.values.__getitem__)
-            del known.values[oldest]
+            self.known.unlearn(key, known)
             known.overflowing = True
             count(self.left_out, "overflowing", definition)
-        known.values[value] = max(hour, known.values.get(value, 0))
-        count(self.left_out, "evicted", definition, self._known.weigh(key, known))
+        self.known.learn(key, known, value, hour)
+        count(self.left_out, "evicted", definition, self.known.weigh(key, known))
 
-    def _tell(
-        self, definition: Definition, seen: Observation, known: Known, found: tuple[tuple[str, ...], ...]
-    ) -> Deviation:
-        entity, parts = found
-        group = (*named(definition.by, entity), *named(definition.value, parts))
-        usual = sorted(known.values, key=lambda value: (-known.values[value], value))[:_SHOWN]
-        what = ", ".join(definition.value)
-        return Deviation(
-            definition,
-            seen.cluster,
-            group,
-            normal=f"in {days(seen.time_ns - known.since_ns)} {shown(entity)} showed {len(known.values)} values of "
-            f"{what}, lately: {'; '.join(usual)}",
-            seen=f"{what} = {shown(parts)}",
-            unusual=f"never seen of it in {days(seen.time_ns - known.since_ns)}",
-            last=seen.trace(),
-            observation=seen,
-            first_ns=seen.time_ns,
-            evidence=(("values known", len(known.values)),),
-        )
+
+class _Shown(NamedTuple):
+    """What an observation shows, of whom; `acts`: whether it is the entity's own act."""
+
+    entity: _Values
+    parts: _Values
+    acts: bool
+
+
+def _reads(definition: Definition) -> _Reads:
+    exists_by = cast("Settings", definition.settings).exists_by
+    return _Reads(reader(definition.by), reader(definition.value), reader(exists_by) if exists_by else None)
+
+
+def _learns(settings: Settings, known: Known, now_ns: int) -> bool:
+    if known.overflowing or (settings.straight_within_ns and now_ns - known.began_ns > settings.straight_within_ns):
+        return True
+    enough = settings.learn_count and len(known.values) >= settings.learn_count
+    return not enough and now_ns - known.since_ns < settings.learn_for_ns
+
+
+def _go_on(known: Known, now_ns: int, settings: Settings) -> None:
+    if now_ns - known.last_ns > settings.pause_ns:
+        known.began_ns = now_ns
+    known.last_ns = max(known.last_ns, now_ns)
+
+
+def _deviation(
+    definition: Definition, seen: Observation, known: Known, what: _Shown, shares: tuple[int, int]
+) -> Deviation:
+    length, who, fields = days(seen.time_ns - known.since_ns), shown(what.entity), ", ".join(definition.value)
+    usual = [_plain(value) for value in list(known.values)[: -_SHOWN - 1 : -1]]
+    did = f"showed {len(known.values)} values of {fields}, lately: {'; '.join(usual)}"
+    if not usual:
+        did = f"showed no {fields}" if known.acted else "was known to exist and never seen to do anything"
+    others = f"; {shares[0]} of {shares[1]} that are known here have shown it" if shares[1] else ""
+    return Deviation(
+        definition,
+        seen.cluster,
+        named(definition.by, what.entity),
+        normal=f"in {length} {who} {did}",
+        seen=f"{fields} = {shown(what.parts)}",
+        unusual=f"never seen of it in {length}{others}",
+        last=seen.trace(),
+        observation=seen,
+        first_ns=seen.time_ns,
+        evidence=(*named(definition.value, what.parts), ("values known", len(known.values))),
+    )
+
+
+def _plain(value: str) -> str:
+    """Write a value that was learned for people; a cut one as it is."""
+    try:
+        return shown(orjson.loads(value))
+    except orjson.JSONDecodeError:
+        return shown([value])
