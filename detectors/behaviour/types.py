@@ -8,8 +8,9 @@ import msgspec
 
 from detectors.behaviour.detector import Detector
 from detectors.behaviour.first_seen import FirstSeen
+from detectors.behaviour.scan import Scan
 
-_TYPES: Final[tuple[type[Detector], ...]] = (FirstSeen,)
+_TYPES: Final[tuple[type[Detector], ...]] = (FirstSeen, Scan)
 
 SETTINGS: Final[dict[str, type[msgspec.Struct]]] = {kind.type_name: kind.settings for kind in _TYPES}
 """The settings of each type, for `detectors.behaviour.loading`."""
