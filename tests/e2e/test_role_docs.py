@@ -122,6 +122,8 @@ async def test_analysts(agent: Agent) -> None:
     printed = await Reader(agent).read("analyst")
     assert printed["worst"].count("critical") == 4
     assert printed["around"].count("nsenter-53ded") >= 5
+    _, *still_new = printed["close"].splitlines()
+    assert len([line for line in still_new if " critical " in line]) == 3, "of four"
 
 
 @pytest.mark.simulation

@@ -13,8 +13,10 @@ import msgspec
 from tests.vedette.pipeline.document.conftest import audit, falco, flow, shared
 from vedette.pipeline.document import build_document
 from vedette.pipeline.document_fields import FIELDS
+from vedette.pipeline.verdicts import put_verdict
 from vedette.schema.alert import Activity
 from vedette.schema.event import Facts
+from vedette.schema.verdict import Judgement, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 MARK: Final = "<!-- What follows is written by `make docs`. -->"
 FACTS: Final = "unmapped.facts"
+VERDICT: Final = Verdict(Judgement.BENIGN, "ann", "planned")
 OBJECTS: Final = {"unmapped.labels"}
 """Objects whose keys are not ours."""
 _WORDS: Final = {str: "text", int: "integer", bool: "true or false", type(None): "null"}
@@ -42,6 +45,7 @@ def types() -> dict[str, str]:
     found: dict[str, set[str]] = {}
     for state in (audit(), falco(), flow(), shared(), *_whole()):
         document = build_document(state, generation=1, activity=Activity.UPDATE, now_ns=state.opened_ns)
+        put_verdict(document, VERDICT)
         for path, word in _leaves(document):
             found.setdefault(path, set()).add(word)
     return {path: " or ".join(sorted(words, key="null".__eq__)) for path, words in found.items()}

@@ -23,7 +23,7 @@ from .conftest import Outcome
 Call = Callable[..., Outcome]
 DOCS = Path(__file__).parents[3] / "docs" / "cli.md"
 GROUPS = {
-    "alerts": ["list", "show"],
+    "alerts": ["list", "show", "close"],
     "rules": ["list", "check", "test", "explain", "show", "coverage", "stats", "shadow", "backtest"],
     "exceptions": ["list", "add", "expire"],
     "dead-letters": ["list", "show", "replay"],
