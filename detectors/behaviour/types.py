@@ -6,11 +6,12 @@ from typing import Final
 
 import msgspec
 
+from detectors.behaviour.allowed_edges import AllowedEdges
 from detectors.behaviour.detector import Detector
 from detectors.behaviour.first_seen import FirstSeen
 from detectors.behaviour.scan import Scan
 
-_TYPES: Final[tuple[type[Detector], ...]] = (FirstSeen, Scan)
+_TYPES: Final[tuple[type[Detector], ...]] = (AllowedEdges, FirstSeen, Scan)
 
 SETTINGS: Final[dict[str, type[msgspec.Struct]]] = {kind.type_name: kind.settings for kind in _TYPES}
 """The settings of each type, for `detectors.behaviour.loading`."""
