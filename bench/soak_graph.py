@@ -76,7 +76,8 @@ def _time_axis(minutes: float, y: int) -> Iterator[str]:
 
 def _ticks(most: float) -> list[float]:
     """Round numbers from 0 to the first one that is not below the most; at most six."""
-    rough = max(most, 1e-9) / 4
+    most = most or 1.0  # a line at nought needs a scale, too
+    rough = most / 4
     power = 10 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in STEPS if power * factor >= rough * 0.999)
     return [round(step * number, 9) for number in range(math.ceil(most / step - 1e-9) + 1)]

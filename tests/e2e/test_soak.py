@@ -26,6 +26,7 @@ ROOT: Final = Path(__file__).parents[2]
 sys.path.append(str(ROOT))  # at the end: what is installed comes first
 
 from bench.soak_claims import WIDE, Claim, Limits, Sample, claims, slope  # noqa: E402
+from bench.soak_graph import Panel, graph  # noqa: E402
 
 STEADY: Final = {
     "memory_bytes": 2e8,
@@ -147,3 +148,26 @@ def test_limits_that_did_not_act_and_a_rate_that_was_not_reached_are_told(name: 
 def test_the_slope_is_that_of_most_points() -> None:
     assert slope(range(100), [3.0 * t + (1e6 if t % 7 == 0 else 0) for t in range(100)]) == pytest.approx(3.0)
     assert Claim("x", 1.0, 1.0, "").holds
+
+
+# --- the graph --------------------------------------------------------------------------------------------------------
+def test_a_graph_stays_in_its_frame_and_names_what_it_shows() -> None:
+    panels = (Panel("files <&>", {"files": "open"}), Panel("latency, ms", {"p50_ms": "p50", "p99_ms": "p99"}))
+    drawn = ET.fromstring(graph(steady(), panels, "title <&>"))
+    _, _, width, height = map(float, drawn.attrib["viewBox"].split())
+    lines = [line.attrib["points"].split() for line in drawn.findall("{*}polyline")]
+    assert [len(points) for points in lines] == [120, 120, 120]
+    places = [tuple(map(float, point.split(","))) for points in lines for point in points]
+    assert all(0 <= x <= width and 0 <= y <= height for x, y in places)
+    said = {element.text for element in drawn.findall("{*}text")}
+    assert {"files <&>", "open", "latency, ms", "p50", "p99", "minutes", "title <&>"} <= said
+
+
+@pytest.mark.parametrize(("most", "last"), [(7.3, 8), (100, 100), (0.04, 0.04), (0, 1), (301, 400)])
+def test_the_scale_reaches_what_is_there_in_round_steps(most: float, last: float) -> None:
+    samples = [{"t": 60.0 * minute, "it": most} for minute in (1, 2)]
+    drawn = ET.fromstring(graph(samples, (Panel("it", {"it": "it"}),), ""))
+    shown = [float(text.text or "") for text in drawn.findall("{*}text[@text-anchor='end']")]
+    assert len(shown) <= 6
+    assert shown[0] == 0
+    assert shown[-1] == pytest.approx(last, abs=1e-6)
