@@ -83,6 +83,11 @@ class Connection:
         """Use `channel`; an answer may take `timeout_s` seconds."""
         self._channel = channel
         self._timeout_s = timeout_s
+        self._enough = False
+
+    def enough(self) -> None:
+        """Ask for no more alerts; those that Falco is sending still come."""
+        self._enough = True
 
     async def ask(self) -> None:
         """Return when Falco has answered.
@@ -103,7 +108,7 @@ class Connection:
         sub: grpc.aio.StreamStreamMultiCallable[request, bytes] = self._channel.stream_stream(
             _path("sub"), request_serializer=request.SerializeToString
         )
-        call = sub(_asking(poll_interval_s))
+        call = sub(self._asking(poll_interval_s))
         try:
             with _told():
                 async for response in call:
@@ -112,7 +117,7 @@ class Connection:
             call.cancel()
 
     async def drain(self, poll_interval_s: float) -> AsyncGenerator[bytes]:
-        """Yield what waits in Falco, again and again.
+        """Yield what waits in Falco, again and again until `enough`.
 
         Raises:
             LostError: a call broke.
@@ -120,7 +125,7 @@ class Connection:
         get: grpc.aio.UnaryStreamMultiCallable[request, bytes] = self._channel.unary_stream(
             _path("get"), request_serializer=request.SerializeToString
         )
-        while True:
+        while not self._enough:
             call = get(request())
             try:
                 with _told():
@@ -129,6 +134,12 @@ class Connection:
             finally:
                 call.cancel()
             await asyncio.sleep(poll_interval_s)
+
+    async def _asking(self, interval_s: float) -> AsyncGenerator[request]:
+        while not self._enough:
+            yield request()
+            await asyncio.sleep(interval_s)
+        await asyncio.Event().wait()  # to end it would be to hang up
 
 
 @contextlib.asynccontextmanager
@@ -181,12 +192,6 @@ def _channel(settings: FalcoGrpcSettings, credentials: grpc.ChannelCredentials |
 def _path(method: str) -> str:
     service = DESCRIPTOR.services_by_name["service"]
     return f"/{service.full_name}/{service.methods_by_name[method].name}"
-
-
-async def _asking(interval_s: float) -> AsyncGenerator[request]:
-    while True:
-        yield request()
-        await asyncio.sleep(interval_s)
 
 
 # --- why it ended -----------------------------------------------------------------------------------------------------

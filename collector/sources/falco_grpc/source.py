@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 STOP_S: Final = 5.0
 """How long a stop waits for what was read to be stored."""
+LAST_S: Final = 1.0
+"""How long a stop goes on reading what Falco is sending, at most, and `QUIET_S` how long nothing must have come."""
+QUIET_S: Final = 0.1
 RETRY_S_MAX: Final = 10.0
 
 
@@ -50,7 +53,10 @@ class FalcoGrpcSource:
         self._place = f"sources.{name}.falco_grpc"
         self._backoff = Backoff(longest_s=RETRY_S_MAX)
         self._hold = Hold()
-        self._read_so_far = 0
+        self._connection: Connection | None = None
+        self._stopping = False
+        self._taken = 0
+        self._stored = 0
         self._reading: asyncio.Task[None] | None = None
         self._storing: asyncio.Task[None] | None = None
 
@@ -75,10 +81,11 @@ class FalcoGrpcSource:
                 task.result()
 
     async def stop(self) -> None:
-        """Read no more, and store what was read; in bounded time."""
+        """Ask for no more, and store what Falco has sent; in bounded time."""
         reading, storing = self._reading, self._storing
         if reading is None or storing is None or storing.done():
             return
+        await self._read_the_last()
         reading.cancel()
         await asyncio.wait({reading})
         self._hold.close()
@@ -97,6 +104,8 @@ class FalcoGrpcSource:
     async def _read(self) -> None:
         while True:
             lost = await self._read_once()
+            if self._stopping:
+                return
             if lost.reason is Reason.TOO_LARGE:
                 self._intake.refused(self.name, 1)
             retry_s = self._backoff.next_s()
@@ -109,12 +118,14 @@ class FalcoGrpcSource:
             async with connect(self._place, self._settings) as connection:
                 FalcoConnected(self.name, self._settings.address).emit()
                 CONNECTED.labels(self.name).set(1)
+                self._connection = connection
                 await self._read_from(connection)
         except LostError as error:
             return error
         except ConfigError as error:
             return LostError(Reason.FILES, safe_text(str(error)))
         finally:
+            self._connection = None
             CONNECTED.labels(self.name).set(0)
         return LostError(Reason.ENDED, "Falco has ended the stream")
 
@@ -139,14 +150,26 @@ class FalcoGrpcSource:
         async with contextlib.aclosing(read(self._settings.poll_interval_s)) as responses:
             async for response in responses:
                 await self._hold.add(to_record(response))
+                self._taken += 1
                 self._backoff.reset()
+
+    async def _read_the_last(self) -> None:
+        """Let what Falco is sending come to its end, as far as there is room and time."""
+        self._stopping = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_S):
+                seen = -1
+                while self._connection is not None and seen != self._taken:
+                    self._connection.enough()
+                    seen = self._taken
+                    await asyncio.sleep(QUIET_S)
 
     # --- storing ------------------------------------------------------------------------------------------------------
     async def _store(self) -> None:
         while items := await self._hold.take():
-            run = Run(self.name, self._format, len(items), "", self._settings.address, self._read_so_far + 1)
+            run = Run(self.name, self._format, len(items), "", self._settings.address, self._stored + 1)
             await self._intake.put(Parcel(self.name, [run], items, _settled, sum(map(len, items))))
-            self._read_so_far += len(items)
+            self._stored += len(items)
             self._hold.stored()
 
 
