@@ -1,9 +1,9 @@
 """Memory of the detectors of behaviour: a large cluster learned, then a flood of made-up names.
 
-Called by `bench/behaviour.py memory`. All definitions that ship are in force. First a cluster of 20,000 workloads is learned,
-each with 13 programs, files, peers and requests of its own (a million tuples, more than 100,000 groups); then somebody sends two
-million observations with random user agents, image tags, paths and ports; in the middle of the flood a real attack is
-played on a workload that has been there all the time. Memory is what the kernel counts as anonymous.
+Called by `bench/behaviour.py memory`. All definitions that ship are in force. First a cluster of 20,000 workloads is
+learned, each with 13 programs, files, peers and requests of its own (a million tuples, more than 100,000 groups); then
+somebody sends two million observations with random user agents, image tags, paths and ports; in the middle of the flood
+a real attack is played on a workload that has been there all the time. Memory is what the kernel counts as anonymous.
 """
 
 from __future__ import annotations
