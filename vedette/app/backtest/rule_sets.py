@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from detectors.alert_info import AlertInfo
+    from detectors.behaviour.definition import Definition
     from detectors.correlation.definition import Correlation
     from detectors.rule import Rule, RuleText
     from vedette.app.config import Rules
@@ -78,7 +79,7 @@ def _named(words: Sequence[str], configured: Rules) -> Iterator[Engine]:
 
 
 def _chosen(word: str, there: Engine) -> Engine | None:
-    """Choose a rule, or a correlation with what it refers to."""
+    """Choose a rule, a detector of behaviour, or a correlation with what it refers to."""
     wanted = {info.rule_id for info in there.infos if word in (info.rule_id, info.title)}
     if not wanted:
         return None
@@ -87,7 +88,8 @@ def _chosen(word: str, there: Engine) -> Engine | None:
             wanted |= {member.rule_id for member in correlation.members}
     rules = [rule for rule in there.rules if rule.info.rule_id in wanted]
     correlations = [over for over in there.correlations if over.info.rule_id in wanted]
-    return Engine(rules, DECODERS, correlations, alerts=there.alerts)
+    definitions = [found for found in there.definitions if found.info.rule_id in wanted]
+    return Engine(rules, DECODERS, correlations, alerts=there.alerts, definitions=definitions)
 
 
 def _joined(engines: Iterable[Engine]) -> Engine:
@@ -95,8 +97,12 @@ def _joined(engines: Iterable[Engine]) -> Engine:
     rules: dict[str, Rule] = {}
     over: dict[str, Correlation] = {}
     alerts: dict[str, AlertInfo] = {}
+    definitions: dict[str, Definition] = {}
     for engine in engines:
         alerts |= engine.alerts
         rules |= {rule.info.rule_id: rule for rule in engine.rules if rule.info.rule_id not in rules}
         over |= {each.info.rule_id: each for each in engine.correlations if each.info.rule_id not in over}
-    return Engine(list(rules.values()), DECODERS, list(over.values()), alerts=alerts)
+        definitions = {found.info.rule_id: found for found in engine.definitions} | definitions
+    return Engine(
+        list(rules.values()), DECODERS, list(over.values()), alerts=alerts, definitions=list(definitions.values())
+    )

@@ -11,7 +11,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from collector.decoders import DECODERS
-from detectors.engine import Engine
 from vedette.app.backtest.sifting import Job, Part, sift
 from vedette.journal.sqlite import SqliteIntakeReader
 from vedette.pipeline.backtest.rerun import BacktestAlert, Rerun, RuleSet
@@ -22,6 +21,7 @@ from vedette.schema.errors import PermanentError
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
+    from detectors.engine import Engine
     from detectors.rule import Rule
     from vedette.app.backtest.archive import Plan
     from vedette.journal.sqlite import DataFolder
@@ -79,7 +79,8 @@ class Backtest:
             for each, found in zip(sets, self.alerts, strict=True)
         ]
         reader.release()  # a process that is forked must not inherit it
-        sieve = Sieve(Engine(_all_rules(sets), DECODERS), DECODERS, self.source)
+        learns = any(engine.definitions for each in sets for engine in each.engines)
+        sieve = Sieve(_all_rules(sets), DECODERS, self.source, keeps_all=learns)
         job = Job(folder.intake, self.plan.ranges)
         with contextlib.closing(sift(sieve, job, self._processes())) as parts:  # Ctrl-C ends the processes, too
             for part in parts:

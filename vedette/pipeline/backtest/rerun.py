@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
+from vedette.pipeline.backtest.recall import Recall
 from vedette.pipeline.control_record import OP_RULES, OP_SETTINGS, ControlRecord, decode_control, encode_control
 from vedette.pipeline.detector import Detector
 from vedette.pipeline.effects import Effects
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from detectors.engine import Engine
+    from vedette.pipeline.backtest.recall import Found
     from vedette.pipeline.backtest.sieve import Sifted
+    from vedette.pipeline.detector import InForce
     from vedette.schema.alert import AlertState
     from vedette.schema.event import Decoder
     from vedette.schema.level import Level
@@ -79,6 +82,20 @@ class RuleSet(NamedTuple):
         return list(self.of_log.values()) if self.given is None else [self.given]
 
 
+class _Recalling(Detector):
+    """A detector that does not ask rules what a sieve has found."""
+
+    def __init__(self, decoders: Mapping[str, Decoder], blob: Callable[[str], bytes | None]) -> None:
+        self.found: dict[int, Found] = {}
+        super().__init__(decoders, blob)
+
+    def _use(self, in_force: InForce) -> None:
+        super()._use(in_force)
+        # Detectors of behaviour look at records that rules let go, too: then there is nothing to recall.
+        if not self.observing.any:
+            self._examiner = Recall(self.engine, self._decoders, self.found)
+
+
 class Rerun:
     """One rule set over the log. Alerts are handed to `take`, each once, as they close."""
 
@@ -93,7 +110,7 @@ class Rerun:
         """Begin with a state; `blob` returns settings by their hash."""
         self._rules = rules
         self._take = take
-        self._detector = Detector(decoders, blob if rules.given is None else lambda digest: _heard(blob(digest)))
+        self._detector = _Recalling(decoders, blob if rules.given is None else lambda digest: _heard(blob(digest)))
         self._effects = Effects(b"", 1, rebuilding=True)
         self._begin(begin)
         self._detector.rollup.on_close = lambda alert: take(_summary(alert))
@@ -125,8 +142,10 @@ class Rerun:
         for chunk in chunks:
             self._detector.begin(chunk.head, self._effects)
             if chunk.records:
+                self._detector.found.update(chunk.found)
                 records = chunk.records if not chunk.head.runs else self._obeyed(chunk.records)
                 self._detector.feed(records, self._effects)
+                self._detector.found.clear()
         self.unusable += len(self._effects.take(0, 0).dead_letters)
 
     def finish(self) -> None:

@@ -10,13 +10,14 @@ import pytest
 
 from collector.decoders import DECODERS
 from detectors.engine import Engine
-from tests.vedette.pipeline.law_bench import BLOBS, RULE_HASHES, SETTING_HASHES, random_log
+from detectors.rule import RuleText
+from tests.vedette.pipeline.law_bench import BLOBS, RULE_HASHES, RULES, SETTING_HASHES, random_log
 from vedette.pipeline.backtest.rerun import BacktestAlert, Begin, Rerun, RuleSet
 from vedette.pipeline.backtest.sieve import Sieve, Sifted
 from vedette.pipeline.control_record import OP_RULES, decode_control, encode_control
 from vedette.pipeline.detector import Detector, records_of
 from vedette.pipeline.effects import Effects
-from vedette.pipeline.rulesets import compile_rules
+from vedette.pipeline.rulesets import compile_rules, encode_rules, hash_of
 from vedette.schema.record import CONTROL_FORMAT
 from vedette.schema.settings import decode_settings, encode_settings
 from vedette.testing.law import Checkpoints
@@ -28,6 +29,14 @@ if TYPE_CHECKING:
     from vedette.schema.alert import AlertState
 
 SEEDS = range(6)
+FIRST_SEEN = """
+title: In a namespace for the first time
+id: first-place
+logsource: {product: vedette, category: call}
+detection: {known: {actor|exists: true}, condition: known}
+behaviour: {type: first_seen, by: [actor], value: [verb, namespace], learn_for: 10s}
+level: low
+"""
 Found = set[tuple[str, str, int, int, int, tuple[str, ...]]]
 
 
@@ -88,7 +97,8 @@ def found_by(rules: RuleSet, sifted: Sequence[Sifted], begin: Begin | None = Non
 
 def sifted_by(rules: RuleSet, log: Sequence[Chunk], source: str | None = None) -> list[Sifted]:
     every = {rule.content_hash: rule for engine in rules.engines for rule in engine.rules}
-    sieve = Sieve(Engine(list(every.values()), DECODERS), DECODERS, source)
+    learns = any(engine.definitions for engine in rules.engines)
+    sieve = Sieve(every.values(), DECODERS, source, keeps_all=learns)
     return [sieve.sift(chunk) for chunk in log]
 
 
@@ -131,6 +141,28 @@ def test_both_rule_sets_of_a_comparison_share_what_was_sifted_for_both(of_log: d
     for digest in RULE_HASHES:
         given = RuleSet(of_log[digest])
         assert found_by(given, sifted_by(both, log)) == found_by(given, sifted_by(given, log))
+
+
+def test_detectors_of_behaviour_see_what_rules_let_go() -> None:
+    texts = [RuleText("law.yml", RULES, "law"), RuleText("first.yml", FIRST_SEEN, "law")]
+    content = encode_rules(texts)
+    digest = hash_of(content)
+    log, given = random_log(2, chunks=150), RuleSet(compile_rules(content, DECODERS))
+    live = Live(lambda name: content if name == digest else heard(name) if name in SETTING_HASHES else BLOBS[name])
+    live.feed([with_rules(chunk, digest) for chunk in log])
+    assert found_by(given, sifted_by(given, log)) == live.found
+    assert {rule_id for _, rule_id, *_ in live.found} >= {"first-place", "many-execs"}
+
+
+def test_what_pipelines_made_of_one_rule_is_told_apart(of_log: dict[str, Engine]) -> None:
+    """They have one `info`; a set that has only one of them matches by that alone."""
+    rule = next(rule for rule in of_log[RULE_HASHES[0]].rules if rule.info.rule_id.endswith("02"))
+    other = msgspec.structs.replace(rule, content_hash="other", predicate=of_log[RULE_HASHES[0]].rules[0].predicate)
+    log = random_log(2, chunks=60)
+    sifted = sifted_by(RuleSet(Engine([rule, other], DECODERS)), log)
+    for one in (rule, other):
+        alone = RuleSet(Engine([one], DECODERS))
+        assert found_by(alone, sifted) == found_by(alone, sifted_by(alone, log)) != set()
 
 
 def test_begun_cold_rules_in_shadow_alert_nobody(of_log: dict[str, Engine]) -> None:
