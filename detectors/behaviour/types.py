@@ -9,9 +9,11 @@ import msgspec
 from detectors.behaviour.allowed_edges import AllowedEdges
 from detectors.behaviour.detector import Detector
 from detectors.behaviour.first_seen import FirstSeen
+from detectors.behaviour.new_edge import NewEdge
+from detectors.behaviour.profile import ProfileDeviations
 from detectors.behaviour.scan import Scan
 
-_TYPES: Final[tuple[type[Detector], ...]] = (AllowedEdges, FirstSeen, Scan)
+_TYPES: Final[tuple[type[Detector], ...]] = (AllowedEdges, FirstSeen, NewEdge, ProfileDeviations, Scan)
 
 SETTINGS: Final[dict[str, type[msgspec.Struct]]] = {kind.type_name: kind.settings for kind in _TYPES}
 """The settings of each type, for `detectors.behaviour.loading`."""
@@ -19,4 +21,9 @@ SETTINGS: Final[dict[str, type[msgspec.Struct]]] = {kind.type_name: kind.setting
 
 def make_detectors() -> tuple[Detector, ...]:
     """Make one detector of each type, in a fixed order."""
-    return tuple(kind() for kind in _TYPES)
+    made = tuple(kind() for kind in _TYPES)
+    profiles = next(found.profiles for found in made if isinstance(found, ProfileDeviations))
+    for found in made:
+        if isinstance(found, NewEdge):
+            found.profiles = profiles
+    return made

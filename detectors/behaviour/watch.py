@@ -14,6 +14,7 @@ from detectors.behaviour.definition import Definition
 from detectors.behaviour.detector import Detector
 from detectors.behaviour.deviation import Deviation
 from detectors.behaviour.fields import FIELDS
+from detectors.behaviour.profile import ProfileDeviations
 from detectors.behaviour.types import make_detectors
 from detectors.compiled import Check, compile_predicate
 from detectors.predicate import fields as fields_of
@@ -41,6 +42,8 @@ class Watch:
         self.definitions: tuple[Definition, ...] = ()
         self._selections: dict[str, _Selection] = {}
         self._last_arrival_ns = 0
+        self.profiles = next(found.profiles for found in self.detectors if isinstance(found, ProfileDeviations))
+        """Learned from all observations, whatever definitions look at."""
 
     @property
     def operators(self) -> tuple[Operator, ...]:
@@ -67,6 +70,7 @@ class Watch:
     # --- the stream ---------------------------------------------------------------------------------------------------
     def observe(self, seen: Observation) -> list[Deviation]:
         """Show an observation to whoever looks at such; return what they found."""
+        self.profiles.learn(seen)
         found: list[Deviation] = _NONE
         for observe, definition in self._selections[seen.kind].plan(seen):
             deviation = observe(definition, seen)
