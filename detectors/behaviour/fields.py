@@ -101,6 +101,7 @@ _DERIVED: Final[dict[str, Read]] = {
     "scope": lambda seen: scope_of(seen.address),
     "peer_network": lambda seen: network_of(seen.peer),
     "peer_scope": lambda seen: scope_of(seen.peer),
+    "opener": lambda seen: f"{seen.namespace}/{seen.workload}" if seen.workload else seen.address,
     "peer_name": lambda seen: f"{seen.peer_namespace}/{seen.peer_workload}" if seen.peer_workload else seen.peer,
     "general_file": lambda seen: general(seen.file),
     "general_name": lambda seen: general(seen.name),
