@@ -16,22 +16,19 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Final, NamedTuple, cast
 
 import msgspec
-import orjson
 
 from detectors.behaviour.definition import Definition
 from detectors.behaviour.deviation import Deviation
 from detectors.behaviour.fields import FIELDS, reader
 from detectors.behaviour.first_seen_fleet import Fleet, Known
+from detectors.behaviour.first_seen_texts import Texts, plain_text
 from detectors.behaviour.groups import count, named, owner_of
 from detectors.behaviour.plain import Plain, days, shown
-from detectors.engine import bounded_text
 from vedette.schema.limits import SECOND_NS
 from vedette.schema.observation import Observation
 
 TUPLES_MAX: Final = 400_000
 """Values that all entities of all definitions may have together."""
-_VALUES_REMEMBERED: Final = 65_536
-"""Texts of values remembered, so that they need not be written anew for each observation."""
 _DAY_NS: Final = 86_400 * SECOND_NS
 _HOUR_NS: Final = 3_600 * SECOND_NS
 _SHOWN: Final = 5
@@ -93,7 +90,7 @@ class FirstSeen(Plain):
         self.known = Fleet(TUPLES_MAX)
         self.state = self.known.state
         self._plans: dict[str, _Reads] = {}
-        self._texts: dict[_Values, str] = {}
+        self._texts = Texts()
 
     def use(self, definitions: Sequence[Definition]) -> None:
         """Put definitions in force."""
@@ -119,7 +116,7 @@ class FirstSeen(Plain):
             return None  # nobody knows who
         key = self.known.key(definition, seen.cluster, entity)
         known = self.known.get(key)
-        value = self._text(parts) if parts and parts[0] else ""
+        value = self._texts.of(parts) if parts and parts[0] else ""
         settings = cast("Settings", definition.settings)
         if known is not None and not settings.straight_within_ns:
             if not value:
@@ -127,15 +124,6 @@ class FirstSeen(Plain):
             if known.values.get(value, -1) >= seen.time_ns // _HOUR_NS:
                 return None
         return self._learn(definition, seen, key, value, _Shown(entity, parts, acts))
-
-    def _text(self, parts: _Values) -> str:
-        """Write values as one text, different where they are."""
-        known = self._texts.get(parts)
-        if known is None:
-            if len(self._texts) >= _VALUES_REMEMBERED:
-                self._texts.clear()
-            known = self._texts[parts] = bounded_text(orjson.dumps(parts).decode())
-        return known
 
     def _learn(self, definition: Definition, seen: Observation, key: str, value: str, what: _Shown) -> Deviation | None:
         settings, known = cast("Settings", definition.settings), self.known.get(key)
@@ -207,7 +195,7 @@ def _deviation(
     definition: Definition, seen: Observation, known: Known, what: _Shown, shares: tuple[int, int]
 ) -> Deviation:
     length, who, fields = days(seen.time_ns - known.since_ns), shown(what.entity), ", ".join(definition.value)
-    usual = [_plain(value) for value in list(known.values)[: -_SHOWN - 1 : -1]]
+    usual = [plain_text(value) for value in list(known.values)[: -_SHOWN - 1 : -1]]
     did = f"showed {len(known.values)} values of {fields}, lately: {'; '.join(usual)}"
     if not usual:
         did = f"showed no {fields}" if known.acted else "was known to exist and never seen to do anything"
@@ -224,11 +212,3 @@ def _deviation(
         first_ns=seen.time_ns,
         evidence=(*named(definition.value, what.parts), ("values known", len(known.values))),
     )
-
-
-def _plain(value: str) -> str:
-    """Write a value that was learned for people; a cut one as it is."""
-    try:
-        return shown(orjson.loads(value))
-    except orjson.JSONDecodeError:
-        return shown([value])

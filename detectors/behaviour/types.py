@@ -7,13 +7,27 @@ from typing import Final
 import msgspec
 
 from detectors.behaviour.allowed_edges import AllowedEdges
+from detectors.behaviour.beacon import Beacon
+from detectors.behaviour.credential_addresses import CredentialAddresses
 from detectors.behaviour.detector import Detector
+from detectors.behaviour.distinct_count import DistinctCount
 from detectors.behaviour.first_seen import FirstSeen
 from detectors.behaviour.new_edge import NewEdge
 from detectors.behaviour.profile import ProfileDeviations
+from detectors.behaviour.rate import Rate
 from detectors.behaviour.scan import Scan
 
-_TYPES: Final[tuple[type[Detector], ...]] = (AllowedEdges, FirstSeen, NewEdge, ProfileDeviations, Scan)
+_TYPES: Final[tuple[type[Detector], ...]] = (
+    AllowedEdges,
+    Beacon,
+    CredentialAddresses,
+    DistinctCount,
+    FirstSeen,
+    NewEdge,
+    ProfileDeviations,
+    Rate,
+    Scan,
+)
 
 SETTINGS: Final[dict[str, type[msgspec.Struct]]] = {kind.type_name: kind.settings for kind in _TYPES}
 """The settings of each type, for `detectors.behaviour.loading`."""
