@@ -11,6 +11,7 @@ from detectors.behaviour.beacon import Beacon
 from detectors.behaviour.credential_addresses import CredentialAddresses
 from detectors.behaviour.detector import Detector
 from detectors.behaviour.distinct_count import DistinctCount
+from detectors.behaviour.egress_volume import EgressVolume
 from detectors.behaviour.first_seen import FirstSeen
 from detectors.behaviour.new_edge import NewEdge
 from detectors.behaviour.profile import ProfileDeviations
@@ -22,6 +23,7 @@ _TYPES: Final[tuple[type[Detector], ...]] = (
     Beacon,
     CredentialAddresses,
     DistinctCount,
+    EgressVolume,
     FirstSeen,
     NewEdge,
     ProfileDeviations,
