@@ -123,7 +123,7 @@ class CredentialAddresses(Plain):
         if now_ns - holder.since_ns < settings.learn_for_ns:
             holder.usual = at_once
             return None
-        if 0 <= now_ns - uses.told_ns < settings.within_ns:
+        if uses.told_ns and abs(now_ns - uses.told_ns) < settings.within_ns:
             return None
         uses.told_ns = now_ns
         return _deviation(definition, seen, holder, entity, [place, *others])

@@ -175,7 +175,7 @@ class DistinctCount(Plain):
             group.most = max(group.most, window.distinct)
             if now_ns - group.since_ns < settings.learn_for_ns:
                 return None
-        if window.distinct < limit or 0 <= now_ns - group.told_ns < settings.within_ns:
+        if window.distinct < limit or (group.told_ns and abs(now_ns - group.told_ns) < settings.within_ns):
             return None
         group.told_ns = now_ns
         return _deviation(definition, seen, group, window, (entity, usual, limit))
