@@ -72,6 +72,8 @@ def numbers(reader: StoreReader, **wanted: Any) -> list[int]:
         pytest.param({"rule": "Secret Deleted"}, [3], id="rule by title"),
         pytest.param({"cluster": "test"}, [3, 2, 1], id="cluster"),
         pytest.param({"cluster": "tes"}, [], id="cluster in part"),
+        pytest.param({"status": "New"}, [3, 2, 1], id="status"),
+        pytest.param({"status": "Resolved"}, [], id="another status"),
         pytest.param({"namespace": "shop"}, [1], id="namespace"),
         pytest.param({"actor": "Jürgen"}, [3], id="actor"),
         pytest.param({"actor": "Jürgen", "min_level": Level.HIGH}, [], id="all must hold"),

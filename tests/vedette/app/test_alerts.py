@@ -77,6 +77,8 @@ def test_alerts_are_listed_the_latest_first(vedette: Call, folder: Path) -> None
         (["--limit", "1"], 1),
         (["--limit", "0"], 0),
         (["--cluster", "prod"], 0),
+        (["--status", "new"], 2),
+        (["--status", "resolved"], 0),
     ],
 )
 def test_a_list_is_filtered(vedette: Call, folder: Path, options: list[str], count: int) -> None:
