@@ -82,7 +82,8 @@ class Backtest:
         learns = any(engine.definitions for each in sets for engine in each.engines)
         sieve = Sieve(_all_rules(sets), DECODERS, self.source, keeps_all=learns)
         job = Job(folder.intake, self.plan.ranges)
-        with contextlib.closing(sift(sieve, job, self._processes())) as parts:  # Ctrl-C ends the processes, too
+        processes = 1 if learns else self._processes()  # where all is kept, others would only hand records on
+        with contextlib.closing(sift(sieve, job, processes)) as parts:  # Ctrl-C ends the processes, too
             for part in parts:
                 for rerun in reruns:
                     rerun.feed(part.chunks)

@@ -144,6 +144,31 @@ def test_statuses(told: Archive, backtest: Call, rule_at: RuleAt, new: str, want
     assert {user: status for (_, user), status in statuses(done).items()} == wanted
 
 
+FIRST_SEEN = """
+title: A verb for the first time
+id: first-verb
+logsource: {product: vedette, category: call}
+detection: {known: {actor|exists: true}, condition: known}
+behaviour: {type: first_seen, by: [actor], value: [verb], learn_for: 10s}
+level: low
+"""
+
+
+@pytest.mark.parametrize("words", [["{file}"], ["{file}", "starter"]], ids=["alone", "with-a-pack"])
+def test_detectors_of_behaviour_learn_from_what_no_rule_matches(
+    archive: Archive, backtest: Call, rule_at: RuleAt, words: list[str]
+) -> None:
+    archive.start(READ)
+    for number in range(40):
+        archive.add(event(number, verb="watch"))
+    archive.add(event(40, verb="update"))
+    named = [word.format(file=rule_at("first.yml", FIRST_SEEN)) for word in words]
+    found = backtest(*named, "--processes", "2", "--format", "json").lines
+    assert [(line["entity"][0], line["event_ids"]) for line in found if line["rule_id"] == "first-verb"] == [
+        ("ann", ["audit-40"])
+    ]
+
+
 # --- what analysts confirmed ------------------------------------------------------------------------------------------
 def hidden(done: Outcome) -> list[str]:
     """The ids of the alerts that the change would have hidden, as programs and people are told."""
