@@ -17,6 +17,7 @@ from detectors.behaviour.new_edge import NewEdge
 from detectors.behaviour.profile import ProfileDeviations
 from detectors.behaviour.rate import Rate
 from detectors.behaviour.scan import Scan
+from detectors.behaviour.silence import Silence
 
 _TYPES: Final[tuple[type[Detector], ...]] = (
     AllowedEdges,
@@ -29,6 +30,7 @@ _TYPES: Final[tuple[type[Detector], ...]] = (
     ProfileDeviations,
     Rate,
     Scan,
+    Silence,
 )
 
 SETTINGS: Final[dict[str, type[msgspec.Struct]]] = {kind.type_name: kind.settings for kind in _TYPES}
