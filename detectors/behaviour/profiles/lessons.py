@@ -35,7 +35,8 @@ INGRESS: Final = "ingress"
 class Lesson(NamedTuple):
     """One value of one aspect of one entity. `key` names the profile, `life` the workload's life, "" if none.
 
-    `alias` is the same value by another name: a peer by its address, where its workload is known by now.
+    `alias` is the same value by another name: a peer by its address, where its workload is known by now. `peer` is the
+    kind of a peer that was contacted.
     """
 
     key: str
@@ -45,6 +46,7 @@ class Lesson(NamedTuple):
     owner: str
     life: str = ""
     alias: str = ""
+    peer: str = ""
 
 
 Lessons = tuple[Lesson, ...]
@@ -171,7 +173,7 @@ def _connection(seen: Observation) -> Lessons:
             entity = (WORKLOAD, seen.cluster, seen.namespace, seen.workload)
             lesson = _lesson(Aspect.PEERS, entity, (EGRESS, seen.protocol, *peer, port), seen.namespace, life)
             alias = (EGRESS, seen.protocol, ADDRESS, seen.peer, port)
-            found.append(lesson._replace(alias=_value(alias) if seen.peer_workload else ""))
+            found.append(lesson._replace(alias=_value(alias) if seen.peer_workload else "", peer=peer[0]))
     elif seen.workload:  # a sensor at the server: the workload is the contacted end
         entity = (WORKLOAD, seen.cluster, seen.namespace, seen.workload)
         found.append(_lesson(Aspect.PEERS, entity, (INGRESS, seen.protocol, *_end(seen.address), port), seen.namespace))

@@ -11,7 +11,6 @@ from typing import Final, cast
 import orjson
 
 from detectors.behaviour.groups import Groups
-from detectors.behaviour.profiles.lessons import EGRESS
 from detectors.behaviour.profiles.state import SEPARATOR, Life, Moments, Row
 from detectors.behaviour.profiles.terms import HOUR_NS
 from detectors.engine import bounded_text
@@ -26,9 +25,9 @@ BORN_MAX: Final = 1_000
 """Pods of a cluster that were bound and not heard of yet."""
 SESSIONS_MAX: Final = 500
 """Pods of a cluster that somebody opened a session in lately."""
-CONTACTS_MAX: Final = 40
-"""Connections after which a new image has shown whom it talks to: a peer of one connection in ten was among them with
-98 %."""
+CONTACTS_MAX: Final = 60
+"""Connections with one kind of peer, after which a new image has shown whom it talks to: a peer of one connection in
+twelve was among them with 99 %."""
 RUNTIMES: Final = frozenset({"containerd-shim", "containerd-shim-runc-v2", "runc", "crun", "conmon", "crio", "dockerd"})
 SHELLS: Final = frozenset({"sh", "bash", "ash", "dash", "zsh", "ksh", "busybox"})
 _SESSION_NS: Final = 15 * 60 * SECOND_NS
@@ -103,6 +102,19 @@ class Lives:
         self._groups.weigh(key, row)
         return abs(seen.time_ns - born_ns) <= HOUR_NS
 
+    def told_since(self, aspect: str, seen: Observation) -> int:
+        """Return since when a cluster's sources tell of an aspect, and note it."""
+        key = orjson.dumps(("told", seen.cluster)).decode()
+        row = cast("Moments | None", self._groups.get(key))
+        if row is None:
+            row = Moments(_OWNER)
+            self.evicted += self._groups.add(key, row)
+        if aspect not in row.times:
+            self._groups.touch(key)
+            row.times[aspect] = seen.time_ns
+            self.evicted += self._groups.weigh(key, row)
+        return row.times[aspect]
+
     # --- what pods show -----------------------------------------------------------------------------------------------
     def live(self, key: str, namespace: str, seen: Observation, hour: int) -> Life:
         """Note which pod and which image an observation is of. Hot: nearly always known ones."""
@@ -122,11 +134,14 @@ class Lives:
             version = _version(seen)
             if version and version not in life.versions:
                 self._release(key, life, version, seen)
-        counts = life.rollout_ns and life.contacts < CONTACTS_MAX and seen.kind is Kind.CONNECTION
-        if counts and seen.direction == EGRESS:
-            self._groups.touch(key)
-            life.contacts += 1
         return life
+
+    def count_contact(self, key: str, life: Life, peer: str) -> None:
+        """Count a connection of a workload that runs a new image."""
+        known = life.contacts.get(peer, 0)
+        if known < CONTACTS_MAX:
+            self._groups.touch(key)
+            life.contacts[peer] = known + 1
 
     def _arrive(self, key: str, life: Life, namespace: str, seen: Observation) -> None:
         by_runtime = seen.kind is Kind.PROCESS and seen.parent in RUNTIMES
@@ -145,7 +160,7 @@ class Lives:
         self._groups.touch(key)
         prefix = version[: version.index(SEPARATOR) + 1]
         if any(known.startswith(prefix) for known in life.versions):
-            life.rollout_ns, life.contacts = seen.time_ns, 0
+            life.rollout_ns, life.contacts = seen.time_ns, {}
         life.versions[version] = seen.time_ns
         if len(life.versions) > VERSIONS_MAX:
             del life.versions[next(iter(life.versions))]
@@ -164,6 +179,12 @@ def is_new_release(life: Life, seen: Observation, grace_ns: int) -> bool:
         return False
     began_ns = life.versions.get(_version(seen), life.rollout_ns) if seen.container else life.rollout_ns
     return life.rollout_ns <= began_ns and seen.time_ns - began_ns <= grace_ns
+
+
+def container_since(life: Life, container: str) -> int:
+    """Return when a container was first seen, as far as its images are remembered; 0 if they are not."""
+    prefix = container + SEPARATOR
+    return min((since for version, since in life.versions.items() if version.startswith(prefix)), default=0)
 
 
 def new_pods(life: Life) -> int:

@@ -113,8 +113,8 @@ class Life(msgspec.Struct, tag="life"):
     versions: dict[str, int] = {}
     rollout_ns: int = 0
     """When its newest image was first seen beside older ones."""
-    contacts: int = 0
-    """Connections that it opened since, as far as they count."""
+    contacts: dict[str, int] = {}
+    """Connections that it opened since, by the kind of peer, as far as they count."""
     full: bool = False
     """Whether the start of one of its pods was seen."""
     last_h: int = 0

@@ -12,12 +12,13 @@ from typing import Final, NamedTuple, TypeVar, cast
 
 from detectors.behaviour.groups import Groups
 from detectors.behaviour.profiles.freezes import Freezes
-from detectors.behaviour.profiles.lessons import Lesson, Reader
+from detectors.behaviour.profiles.lessons import CONTAINER, SERVICE_ACCOUNT, WORKLOAD, Lesson, Reader
 from detectors.behaviour.profiles.lives import (
     CONTACTS_MAX,
     RUNTIMES,
     SHELLS,
     Lives,
+    container_since,
     is_new_release,
     new_pods,
     pod_name,
@@ -50,12 +51,14 @@ _AGAIN_H: Final = 24
 """Hours without a value that deviated, after which it is told again."""
 _ACCEPTED_HOURS: Final = 3
 """In so many hours a value outside of a profile must have been seen, to be learned after all."""
-_GRACE_CONTACTS_NS: Final = 36 * HOUR_NS
+_GRACE_CONTACTS_NS: Final = 48 * HOUR_NS
 """The longest that a new image is given to show whom it talks to."""
 _BURST: Final = 4
 _BURST_NS: Final = 20 * 60 * SECOND_NS
 """So many contacts of one pod with a new peer in so short a time, while no other pod of a new image has any: not of the
 release."""
+_SILENT: Final = (CONTAINER, WORKLOAD, SERVICE_ACCOUNT)
+"""Kinds of entities that may do nothing of a kind for as long as they live."""
 _HEARD_CALLS: Final = frozenset({"pods/binding", "pods/exec", "pods/attach", "pods/ephemeralcontainers"})
 
 
@@ -115,6 +118,8 @@ class Profiles:
         hour = seen.time_ns // HOUR_NS
         life = self.lives.live(first.life, first.owner, seen, hour) if first.life else None
         get = self.groups.get
+        if life is not None and life.rollout_ns and first.peer:
+            self.lives.count_contact(first.life, life, first.peer)
         for lesson in lessons:
             profile = cast("Profile | None", get(lesson.key))
             if profile is None:
@@ -126,12 +131,26 @@ class Profiles:
         """Begin a profile with its first value."""
         if self._is_session(lesson, seen):
             return
-        time_ns, has_start = seen.time_ns, bool(lesson.life)
-        profile = Profile(lesson.owner, lesson.entity, lesson.aspect, time_ns, time_ns, full=not has_start)
+        since_ns = self._silent_since(lesson, seen, life)
+        profile = Profile(lesson.owner, lesson.entity, lesson.aspect, since_ns, since_ns, full=not lesson.life)
+        if since_ns < seen.time_ns:
+            self._count("evicted", self.groups.add(lesson.key, profile))
+            self._take_news(lesson, profile, lesson.value, seen, life)
+            return
         terms = self.terms[lesson.aspect]
         values = profile.startup if life and starts_up(life, seen, terms.start_up_ns) else profile.values
         values[lesson.value] = first_time(hour)
         self._count("evicted", self.groups.add(lesson.key, profile))
+
+    def _silent_since(self, lesson: Lesson, seen: Observation, life: Life | None) -> int:
+        """Return since when an entity is known to have done nothing of the kind, while others did; else now."""
+        told_ns = self.lives.told_since(lesson.aspect, seen)
+        if life is None or lesson.entity[0] not in _SILENT:
+            return seen.time_ns
+        since_ns = life.since_ns
+        if lesson.entity[0] == CONTAINER:
+            since_ns = container_since(life, seen.container) or seen.time_ns
+        return min(max(since_ns, told_ns), seen.time_ns)
 
     def _study(self, lesson: Lesson, profile: Profile, seen: Observation, life: Life | None, hour: int) -> None:
         """Take a value that was not seen in this hour."""
@@ -245,7 +264,7 @@ class Profiles:
         trial = profile.trials.get(value)
         if trial is None:
             young = seen.time_ns - life.rollout_ns
-            shows = life.contacts < CONTACTS_MAX and young <= _GRACE_CONTACTS_NS
+            shows = life.contacts.get(lesson.peer, 0) < CONTACTS_MAX and young <= _GRACE_CONTACTS_NS
             if not life.rollout_ns or not (shows or young <= self.terms[lesson.aspect].grace_ns):
                 return None
             if value in profile.outside:
