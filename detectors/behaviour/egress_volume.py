@@ -144,7 +144,7 @@ class EgressVolume(Plain):
             return
         name = bounded_text(" ".join(values))
         stream = sender.to.get(name) or self._begin(definition, key, sender, name, hour)
-        is_new = stream.since > sender.all.since + DAY_H and hour - stream.since < settings.learn_h
+        is_new = stream.since >= sender.all.since + DAY_H and hour - stream.since < settings.learn_h
         if is_new and not sender.overflowing:
             yield _Way(f"to destinations that are new to it ({name})", sender.new, settings.floors(settings.new_share))
         yield _Way(f"to {name}", stream, settings.floors())
@@ -173,6 +173,8 @@ class EgressVolume(Plain):
         if every.hour - sender.told_hour < DAY_H and sent < _AGAIN * sender.told_bytes:
             return None
         sender.told_hour, sender.told_bytes = every.hour, sent
+        for stream in (every, sender.new, *sender.to.values()):
+            stream.excess = 0.0
         return told
 
 

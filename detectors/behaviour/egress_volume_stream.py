@@ -40,6 +40,8 @@ _SIGMAS: Final = 5.0
 _TIMES_MIN: Final = 2.0
 """Less than this many usual days, or hours, are never too much."""
 _SLOW_SIGMAS: Final = 8.0
+_SLOW_SHARE: Final = 200
+"""Of what is too much when cumulated, an hour must add one part in so many."""
 _REGULAR_HOURS: Final = 3
 """Who is as busy in this many hours of the day may be so in any."""
 
@@ -120,11 +122,15 @@ class Stream(msgspec.Struct):
         return _bytes(_log(usual) + sigma) / DAY_H
 
     def judge_from(self, floors: Floors) -> float:
-        """Return the bytes in this hour from which on any limit is passed."""
+        """Return the bytes in this hour from which on any limit is passed.
+
+        The hour must have its share of what is too much: what ended hours ago is not told now.
+        """
+        day, slow, allowed = self.day_limit(floors.day), self.slow_limit(floors.slow), self.allowance()
         return min(
             self.hour_limit(floors.hour),
-            self.day_limit(floors.day) - self.rest,
-            self.slow_limit(floors.slow) - self.excess + self.allowance(),
+            max(day - self.rest, day / DAY_H),
+            max(slow - self.excess, slow / _SLOW_SHARE) + allowed,
         )
 
     # --- what comes ---------------------------------------------------------------------------------------------------
@@ -135,7 +141,10 @@ class Stream(msgspec.Struct):
         elif self.hour - hour < _RING_H and self.ring:
             at = hour % _RING_H * _HOUR.size
             _HOUR.pack_into(self.ring, at, min(_HOUR.unpack_from(self.ring, at)[0] + sent, _HOUR_BYTES_MAX))
-            self.rest += sent if self.hour - hour < DAY_H else 0
+            self.excess += sent
+            if self.hour - hour < DAY_H:
+                self.rest += sent
+                self.limit -= sent
         else:
             return False
         self.today += sent if hour // DAY_H == self.hour // DAY_H else 0

@@ -196,22 +196,24 @@ class Rate(Plain):
 
     def _close(self, definition: Definition, slot: int, keys: Sequence[str]) -> Iterator[Deviation]:
         """Judge all entities of an interval together, then learn it."""
+        present: list[str] = []
         judged: list[tuple[Judged, str]] = []
         for key in keys:
             tally = self._tallies.get(key)
-            found = None if tally is None else self._chance(definition, tally, slot)
-            if found is not None:
-                judged.append((found, key))
+            if tally is not None and slot > tally.learned and tally.counts(slot)[0]:
+                present.append(key)
+                found = self._chance(definition, tally, slot)
+                judged += [] if found is None else [(found, key)]
         judged.sort(key=lambda pair: (pair[0].chance, pair[1]))
         chances = [found.chance for found, _ in judged]
-        first = judged[: discoveries(chances, len(keys), _settings(definition).false_share)]
+        first = judged[: discoveries(chances, len(present), _settings(definition).false_share)]
         for found, key in first:
             tally = self._tallies.get(key)
             assert tally is not None, "it was just judged"
             deviation = self._tell(definition, key, tally, slot, found, None)
             if deviation is not None:
                 yield deviation
-        self._learn(definition, slot, keys, {key for _, key in first})
+        self._learn(definition, slot, present, {key for _, key in first})
 
     def _learn(self, definition: Definition, slot: int, keys: Sequence[str], deviating: set[str]) -> None:
         settings, clock = _settings(definition), self._clocks[definition.content_hash]
@@ -220,7 +222,7 @@ class Rate(Plain):
         newcomers: dict[str, int] = {}
         for key in keys:
             tally = self._tallies.get(key)
-            if tally is None or slot <= tally.learned or slot not in (tally.slot, tally.slot - 1):
+            if tally is None:  # making room for one of those before it
                 continue
             self._tallies.touch(key)
             count_seen, _ = tally.counts(slot)
