@@ -186,6 +186,16 @@ def test_links_lead_somewhere(page: str) -> None:
     assert [link for link in local if not (DOCS / page).parent.joinpath(link).exists()] == []
 
 
+def test_the_entry_leads_to_every_page() -> None:
+    linked = set(re.findall(r"\]\(([^)#]+)", (DOCS / "README.md").read_text("utf-8")))
+    pages = {
+        path.relative_to(DOCS).as_posix()
+        for folder in ("", "rules", "sinks", "sources")
+        for path in (DOCS / folder).glob("*.md")
+    }
+    assert sorted(pages - linked - {"README.md"}) == [], "add it to docs/README.md"
+
+
 @pytest.mark.parametrize("page", [f"roles/{role}.md" for role in ROLES])
 def test_anchors_are_headings(page: str) -> None:
     for link, anchor in re.findall(r"\]\(([^)#]*)#([^)]+)\)", (DOCS / page).read_text("utf-8")):
