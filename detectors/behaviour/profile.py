@@ -91,6 +91,7 @@ class ProfileDeviations(Plain):
 
     def advance(self, arrival_ns: int) -> list[Deviation]:
         """Tell what waited long enough."""
+        self._take_left_out()
         found: list[Deviation] = []
         while self._waiting:
             key = next(iter(self._waiting))
@@ -104,6 +105,11 @@ class ProfileDeviations(Plain):
     def finish(self, arrival_ns: int) -> list[Deviation]:
         """Tell what waits."""
         return self.advance(arrival_ns + _WAIT_NS)
+
+    def _take_left_out(self) -> None:
+        """Count what profiles left out, of no definition."""
+        for reason, times in self.profiles.take_left_out().items():
+            self.left_out[reason, self.name] = self.left_out.get((reason, self.name), 0) + times
 
     # --- waiting ------------------------------------------------------------------------------------------------------
     def _hold(self, definition: Definition, seen: Observation, news: News, told: Told) -> Deviation | None:

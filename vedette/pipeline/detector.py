@@ -19,6 +19,7 @@ from detectors.engine import Engine
 from detectors.watching import Watcher
 from vedette.journal.protocol import DetectCount
 from vedette.pipeline.control_record import (
+    OP_PROFILE,
     OP_RULES,
     OP_SETTINGS,
     OP_START,
@@ -30,6 +31,7 @@ from vedette.pipeline.control_record import (
 from vedette.pipeline.document import build_document, encode_document
 from vedette.pipeline.examiner import Examiner
 from vedette.pipeline.observing import Observing
+from vedette.pipeline.profiling import decide_on_profiles, freeze_profiles
 from vedette.pipeline.rollup import RollUp, evidence_of
 from vedette.pipeline.sharing import origins_of
 from vedette.pipeline.unheard import Unheard
@@ -304,6 +306,8 @@ class Detector:
                 self._emit(self.rollup.flush(arrival_ns), effects)
             elif control.op == OP_VERDICT:
                 self._judge(control, arrival_ns, effects)
+            elif control.op == OP_PROFILE:
+                decide_on_profiles(self.observing.watch.profiles, control, self._blob, arrival_ns)
             return
         self._use(self.control.in_force)
         self.unheard.keep(arrival_ns)
@@ -375,6 +379,7 @@ class Detector:
                 )
             )
             if activity is Activity.CREATE:
+                freeze_profiles(self.observing.watch.profiles, alert)
                 effects.tally("alerts", source, str(alert.rule.level), self._rule_label(alert.rule.rule_id))
 
 

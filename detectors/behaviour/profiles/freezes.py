@@ -6,30 +6,33 @@ from typing import Final, cast
 
 import orjson
 
-from detectors.behaviour.groups import Groups
 from detectors.behaviour.profiles.lessons import CONTAINER, NAMESPACE, WORKLOAD, Lesson
-from detectors.behaviour.profiles.state import SEPARATOR, Moments, Row
+from detectors.behaviour.profiles.room import CLUSTER, Room
+from detectors.behaviour.profiles.state import SEPARATOR, Moments
+from detectors.behaviour.profiles.terms import DAY_NS
 from detectors.engine import bounded_text
 from vedette.schema.observation import Observation
 
+FREEZE_NS: Final = DAY_NS
+"""How long after a severe alert: until somebody has looked, and no longer than a working profile can do without."""
 FREEZES_MAX: Final = 500
 """Entities of a cluster that nothing is learned of at a time; beyond it the oldest may learn again."""
-_OWNER: Final = "(cluster)"
 
 
 class Freezes:
     """Remembers them; the rows are the store's."""
 
-    def __init__(self, groups: Groups[Row]) -> None:
+    def __init__(self, groups: Room) -> None:
         """Keep rows in `groups`."""
         self._groups = groups
 
-    def freeze(self, cluster: str, entity: str, until_ns: int) -> None:
-        """Learn nothing new of an entity (`workload_name`, `actor_name`) until an event time."""
+    def freeze(self, cluster: str, entity: str, time_ns: int) -> None:
+        """Learn nothing new of an entity (`workload_name`, `actor_name`) for `FREEZE_NS` after an event time."""
+        self._groups.now_ns, until_ns = time_ns, time_ns + FREEZE_NS
         key = _key(cluster)
         row = cast("Moments | None", self._groups.get(key))
         if row is None:
-            row = Moments(_OWNER, {})
+            row = Moments(CLUSTER, {})
             self._groups.add(key, row)
         self._groups.touch(key)
         row.times[entity] = max(until_ns, row.times.pop(entity, 0))

@@ -10,8 +10,8 @@ from typing import Final, cast
 
 import orjson
 
-from detectors.behaviour.groups import Groups
-from detectors.behaviour.profiles.state import SEPARATOR, Life, Moments, Row
+from detectors.behaviour.profiles.room import CLUSTER, Room
+from detectors.behaviour.profiles.state import SEPARATOR, Life, Moments
 from detectors.behaviour.profiles.terms import HOUR_NS
 from detectors.engine import bounded_text
 from vedette.schema.limits import SECOND_NS
@@ -36,18 +36,16 @@ _BOUND: Final = "pods/binding"
 _SESSIONS: Final = frozenset({"pods/exec", "pods/attach", "pods/ephemeralcontainers"})
 _SOON_NS: Final = 60 * SECOND_NS
 """How long after a pod was first heard of its container may be seen to start."""
-_OWNER: Final = "(cluster)"
 
 
 class Lives:
     """Learns of pods; the rows are the store's."""
 
-    def __init__(self, groups: Groups[Row]) -> None:
+    def __init__(self, groups: Room) -> None:
         """Keep rows in `groups`."""
         self._groups = groups
         self._born: set[tuple[str, str]] = set()
         """Clusters and names of the pods that were bound and not heard of yet, as the rows have them."""
-        self.evicted = 0
 
     def rebuild(self) -> None:
         """Recompute whom was not heard of yet."""
@@ -73,15 +71,15 @@ class Lives:
         key = orjson.dumps((what, seen.cluster)).decode()
         row = cast("Moments | None", self._groups.get(key))
         if row is None:
-            row = Moments(_OWNER, {})
-            self.evicted += self._groups.add(key, row)
+            row = Moments(CLUSTER, {})
+            self._groups.add(key, row)
         self._groups.touch(key)
         name = pod_name(seen.namespace, seen.name)
         row.times.pop(name, None)
         row.times[name] = time_ns
         gone = next(iter(row.times)) if len(row.times) > most else ""
         row.times.pop(gone, None)
-        self.evicted += self._groups.weigh(key, row)
+        self._groups.weigh(key, row)
         return gone
 
     def has_session(self, cluster: str, pod: str, time_ns: int) -> bool:
@@ -107,12 +105,12 @@ class Lives:
         key = orjson.dumps(("told", seen.cluster)).decode()
         row = cast("Moments | None", self._groups.get(key))
         if row is None:
-            row = Moments(_OWNER)
-            self.evicted += self._groups.add(key, row)
+            row = Moments(CLUSTER)
+            self._groups.add(key, row)
         if aspect not in row.times:
             self._groups.touch(key)
             row.times[aspect] = seen.time_ns
-            self.evicted += self._groups.weigh(key, row)
+            self._groups.weigh(key, row)
         return row.times[aspect]
 
     # --- what pods show -----------------------------------------------------------------------------------------------
@@ -121,7 +119,7 @@ class Lives:
         life = cast("Life | None", self._groups.get(key))
         if life is None:
             life = Life(namespace, seen.time_ns)
-            self.evicted += self._groups.add(key, life)
+            self._groups.add(key, life)
         if life.last_h < hour:
             self._groups.touch(key)
             life.last_h, life.hours = hour, life.hours + 1
@@ -154,7 +152,7 @@ class Lives:
         life.full = life.full or is_seen
         if len(life.pods) > PODS_MAX:
             del life.pods[next(iter(life.pods))]
-        self.evicted += self._groups.weigh(key, life)
+        self._groups.weigh(key, life)
 
     def _release(self, key: str, life: Life, version: str, seen: Observation) -> None:
         self._groups.touch(key)
@@ -164,7 +162,7 @@ class Lives:
         life.versions[version] = seen.time_ns
         if len(life.versions) > VERSIONS_MAX:
             del life.versions[next(iter(life.versions))]
-        self.evicted += self._groups.weigh(key, life)
+        self._groups.weigh(key, life)
 
 
 def starts_up(life: Life, seen: Observation, start_up_ns: int) -> bool:

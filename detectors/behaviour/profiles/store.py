@@ -7,10 +7,9 @@ deviated stays outside of the profile until it has gone on for as long as learni
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple, TypeVar, cast
 
-from detectors.behaviour.groups import Groups
 from detectors.behaviour.profiles.freezes import Freezes
 from detectors.behaviour.profiles.lessons import CONTAINER, SERVICE_ACCOUNT, WORKLOAD, Lesson, Reader
 from detectors.behaviour.profiles.lives import (
@@ -24,6 +23,7 @@ from detectors.behaviour.profiles.lives import (
     pod_name,
     starts_up,
 )
+from detectors.behaviour.profiles.room import Room
 from detectors.behaviour.profiles.shapes import SHAPES, crowded, settle, widen
 from detectors.behaviour.profiles.state import (
     Life,
@@ -34,7 +34,6 @@ from detectors.behaviour.profiles.state import (
     is_fresh,
     seen_again,
     unpacked,
-    weight_of,
 )
 from detectors.behaviour.profiles.terms import DAY_NS, HOUR_NS, Aspect, Terms, by_aspect
 from vedette.schema.limits import SECOND_NS
@@ -42,8 +41,6 @@ from vedette.schema.observation import Kind, Observation
 from vedette.schema.operator import KeyedState
 
 _T = TypeVar("_T")
-TUPLES_MAX: Final = 300_000
-"""What all profiles, workloads' pods and images and the like may hold together."""
 OUTSIDE_MAX: Final = 200
 """Values of a profile that deviated and are remembered, the latest; as many of start-up."""
 TRIALS_MAX: Final = 32
@@ -80,7 +77,7 @@ class Profiles:
 
     def __init__(self) -> None:
         """Begin without having seen anything."""
-        self.groups: Groups[Row] = Groups(cast("type[Row]", Row), TUPLES_MAX, weight_of)
+        self.groups = Room()
         self.state: KeyedState[Row] = self.groups.state
         self.lives = Lives(self.groups)
         self.freezes = Freezes(self.groups)
@@ -115,6 +112,7 @@ class Profiles:
         if not lessons:
             return
         first = lessons[0]
+        self.groups.now_ns = seen.time_ns
         hour = seen.time_ns // HOUR_NS
         life = self.lives.live(first.life, first.owner, seen, hour) if first.life else None
         get = self.groups.get
@@ -134,17 +132,17 @@ class Profiles:
         since_ns = self._silent_since(lesson, seen, life)
         profile = Profile(lesson.owner, lesson.entity, lesson.aspect, since_ns, since_ns, full=not lesson.life)
         if since_ns < seen.time_ns:
-            self._count("evicted", self.groups.add(lesson.key, profile))
+            self.groups.add(lesson.key, profile)
             self._take_news(lesson, profile, lesson.value, seen, life)
             return
         terms = self.terms[lesson.aspect]
         values = profile.startup if life and starts_up(life, seen, terms.start_up_ns) else profile.values
         values[lesson.value] = first_time(hour)
-        self._count("evicted", self.groups.add(lesson.key, profile))
+        self.groups.add(lesson.key, profile)
 
     def _silent_since(self, lesson: Lesson, seen: Observation, life: Life | None) -> int:
         """Return since when an entity is known to have done nothing of the kind, while others did; else now."""
-        told_ns = self.lives.told_since(lesson.aspect, seen)
+        told_ns = max(self.lives.told_since(lesson.aspect, seen), self.groups.evicted_ns)
         if life is None or lesson.entity[0] not in _SILENT:
             return seen.time_ns
         since_ns = life.since_ns
@@ -314,7 +312,7 @@ class Profiles:
         profile.note_news(day)
 
     def _weigh(self, lesson: Lesson, profile: Profile) -> None:
-        self._count("evicted", self.groups.weigh(lesson.key, profile))
+        self.groups.weigh(lesson.key, profile)
 
     def _is_session(self, lesson: Lesson, seen: Observation) -> bool:
         if lesson.aspect is not Aspect.PROGRAMS or not _may_be_session(seen):
@@ -325,6 +323,13 @@ class Profiles:
         if by:
             self.left_out[reason] = self.left_out.get(reason, 0) + by
 
+    def take_left_out(self) -> dict[str, int]:
+        """Return what was left out since the last call, by reason."""
+        self._count("evicted", self.groups.evicted)
+        self.groups.evicted = 0
+        found, self.left_out = self.left_out, {}
+        return found
+
     def withdraw(self, key: str, value: str) -> None:
         """Take back that a value deviated: it was of a session."""
         profile = self.groups.get(key)
@@ -332,14 +337,6 @@ class Profiles:
             self.groups.touch(key)
             del profile.outside[value]
             self.groups.weigh(key, profile)
-
-    # --- for control and people ---------------------------------------------------------------------------------------
-    def profiles(self) -> Iterable[tuple[str, Profile]]:
-        """Return all profiles with their keys, the oldest first."""
-        for key in list(self.state):
-            row = self.state.get(key)
-            if isinstance(row, Profile):
-                yield key, row
 
 
 def settled_at(profile: Profile, terms: Terms) -> int:
