@@ -153,6 +153,19 @@ def needs_of(branch: Predicate | None) -> dict[str, Predicate]:
     return {field: need for field, need in found.items() if need is not None}
 
 
+def needed_fields(predicate: Predicate) -> frozenset[str]:
+    """Return fields that must have a value where a predicate holds."""
+    if isinstance(predicate, Atom):
+        return frozenset() if predicate.op is Op.NULL or predicate.field is None else frozenset({predicate.field})
+    if isinstance(predicate, Not):
+        inner = _negated(predicate.part)
+        return frozenset() if inner is None else needed_fields(inner)
+    found = [needed_fields(part) for part in predicate.parts]
+    if isinstance(predicate, And):
+        return frozenset[str]().union(*found)
+    return found[0].intersection(*found[1:]) if found else frozenset()
+
+
 def conjuncts(branch: Predicate) -> Iterator[Predicate]:
     """Yield the predicates that a branch is the And of, as small as they get."""
     inner = _negated(branch.part) if isinstance(branch, Not) else None

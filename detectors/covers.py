@@ -27,6 +27,11 @@ _RARE: Final = frozenset("!\"#$%&'()*+;<>?@[]^`{|}~\t\n\r")
 """Characters as seldom in events as two usual ones together; what is not ASCII is as seldom as three."""
 
 
+_NUMERIC: Final = frozenset("0123456789+-.einf")
+"""What numbers are written with. A keyword of these alone is no handle: a number has more than one way to be written,
+and which of them documents are searched in is left open."""
+
+
 class Literal(NamedTuple):
     """A folded text, never empty; `at_start` and `at_end` bind it to the ends of a value of the field.
 
@@ -48,17 +53,21 @@ class Cover(NamedTuple):
 
 def covers(predicate: Predicate) -> list[Cover]:
     """Return covers of a predicate's parts, all of which have to be met; the most selective first."""
-    found = [one for part in conjuncts(predicate) if (one := cover(part)) is not None]
-    return sorted(found, key=lambda one: (-one.rarity, len(one.literals)))
+    parts = list(conjuncts(predicate))
+    found = [one for rank in (0, 1) for part in parts if (one := cover(part, rank)) is not None]
+    return sorted(dict.fromkeys(found), key=lambda one: (-one.rarity, len(one.literals)))
 
 
-def cover(predicate: Predicate) -> Cover | None:
-    """Return the most selective cover of a predicate; None if it has none."""
+def cover(predicate: Predicate, rank: int = 0) -> Cover | None:
+    """Return the most selective cover of a predicate; None if it has none.
+
+    `rank` 1: another one for globs that have several literals, all of which have to be there.
+    """
     if isinstance(predicate, Atom):
-        return _of_literals(_literals(predicate))
+        return _of_literals(_literals(predicate, rank))
     if isinstance(predicate, Not):
-        return cover(predicate.part.part) if isinstance(predicate.part, Not) else None
-    found = [cover(part) for part in predicate.parts]
+        return cover(predicate.part.part, rank) if isinstance(predicate.part, Not) else None
+    found = [cover(part, rank) for part in predicate.parts]
     known = [one for one in found if one is not None]
     if isinstance(predicate, And):
         return max(known, key=lambda one: (one.rarity, -len(one.literals)), default=None)
@@ -100,15 +109,21 @@ def _weight(char: str) -> int:
     return 3 if not char.isascii() else 2 if char in _RARE else 1
 
 
-def _literals(atom: Atom) -> frozenset[Literal]:
+def _literals(atom: Atom, rank: int) -> frozenset[Literal]:
     """Return the literals of which a value that passes has one; none if that can't be said."""
     string = text(atom.value)
     if not string or "\0" in string:  # the scanner takes no zero bytes
         return frozenset()
+    found = _texts(atom, string, rank)
+    is_number = atom.field is None and any(map(_NUMERIC.issuperset, (literal.text for literal in found)))
+    return frozenset() if is_number else found
+
+
+def _texts(atom: Atom, string: str, rank: int) -> frozenset[Literal]:
     if atom.op is Op.REGEX:
         return frozenset(Literal(None, found) for found in required_texts(string) or ())
     if atom.op is Op.WILDCARD:
-        return frozenset(_rarest(_of_glob(atom.field, fold(string))))
+        return frozenset(_rarest(_of_glob(atom.field, fold(string)), rank))
     ends = _ENDS.get(atom.op)
     return frozenset() if ends is None else frozenset({_literal(atom.field, fold(string), *ends)})
 
@@ -134,6 +149,7 @@ def _of_glob(field: str | None, glob: str) -> Iterator[Literal]:
             yield _literal(field, part, position == 0, position == len(parts) - 1)
 
 
-def _rarest(literals: Iterable[Literal]) -> list[Literal]:
-    best = max(literals, key=_rarity, default=None)
-    return [] if best is None else [best]
+def _rarest(literals: Iterable[Literal], rank: int) -> list[Literal]:
+    """Return the literal of a rank, the rarest having 0; the last one where there are not so many."""
+    ranked = sorted(literals, key=_rarity, reverse=True)
+    return ranked[: rank + 1][-1:]

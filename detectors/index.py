@@ -56,7 +56,7 @@ class Index:
         if self._scans:
             known = {rule: predicate for rule, predicate in enumerate(predicates) if predicate is not None}
             together = [handle for found in found_by.values() for handle in found]
-            text = TextIndex(known, together, nested=nested, databases={} if databases is None else databases)
+            text = TextIndex(known, together, {} if databases is None else databases)
             self.candidates = _joined(text.holding, self._by_field.candidates, self.owners)
             self.owners = range(len(predicates))
 

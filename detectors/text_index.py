@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from typing import Any, Final, NamedTuple
 
+from detectors.anchors import needed_fields
 from detectors.compiled import Check, compile_predicate
 from detectors.covers import Cover, branches, covers
 from detectors.joined import Joined
@@ -49,18 +50,16 @@ def _chosen(found: Sequence[Cover]) -> tuple[Cover, ...]:
 
 
 class TextIndex:
-    """Finds, for a document, which rules hold. `predicates` are the rules' by their numbers, `found_by` their handles.
+    """Finds which rules hold for a document. `predicates` are the rules' by their numbers, `found_by` their handles."""
 
-    `nested` promises that no key of a document has a dot and begins with the key of an object in it.
-    """
-
-    def __init__(
-        self, predicates: Mapping[int, Predicate], found_by: Sequence[Handle], *, nested: bool, databases: Databases
-    ) -> None:
+    def __init__(self, predicates: Mapping[int, Predicate], found_by: Sequence[Handle], databases: Databases) -> None:
         """Compile the scan and the quick checks; a rule in earnest is compiled when it is first needed."""
         asked = [atom.field for handle in found_by for atom in atoms(handle.branch) if _is_read(atom.op)]
-        named = sorted({field for field in asked if field is not None})
-        self._joined = Joined(named, nested=nested, leaves=None in asked)
+        needing = dict.fromkeys(sorted({field for field in asked if field is not None}), 0)
+        for at, handle in enumerate(found_by):
+            for field in needing.keys() & needed_fields(handle.branch):
+                needing[field] |= 1 << at
+        self._joined = Joined(needing, leaves=None in asked)
         self._quick: Final[list[QuickCheck | None]] = [
             quick_check(handle.branch, self._joined.positions) for handle in found_by
         ]
@@ -77,10 +76,14 @@ class TextIndex:
 
     def holding(self, doc: dict[str, Any]) -> int:
         """Return the rules that hold, as bits."""
-        values, plain = self._joined.values(doc)
-        found = self._find(self._joined.text(values, doc))
+        joined = self._joined
+        shape, folded, plain = joined.read(doc)
+        found = self._find(joined.text(shape, folded, doc))
         met = reduce(_UNION, map(self._bits.__getitem__, found), self._unbound)
-        candidates = met & met >> self._count & self._every
+        candidates = met & met >> self._count & self._every & ~shape.lacking
+        if not candidates:
+            return 0
+        values = shape.spread(folded)
         holding = 0
         while candidates:
             lowest = candidates & -candidates
@@ -123,7 +126,6 @@ def _literals(found_by: Sequence[Handle], joined: Joined) -> tuple[dict[bytes, i
             if number >= len(handle.covers):
                 unbound |= bit
                 continue
-            for literal in handle.covers[number].literals:
-                written = joined.literal(literal)
+            for written in (way for literal in handle.covers[number].literals for way in joined.written(literal)):
                 bits[written] = bits.get(written, 0) | bit
     return bits, unbound

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from detectors import index as index_module
 from detectors.covers import Literal, branches, cover, covers
 from detectors.index import TEXT_RULES_MIN, Index
-from detectors.joined import Joined
+from detectors.joined import SHAPE_KEYS_MAX, SHAPES_MAX, Joined
 from detectors.literal_scan import compile_literals
 from detectors.pattern import compile_regex
 from detectors.predicate import And, Atom, Not, Op, Or, Predicate, any_of, fields
@@ -103,11 +103,12 @@ def test_both_ways_find_the_same_in_objects(rules: list[Predicate], docs: list[d
 @given(PREDICATES | TEXT_RULES, DOCUMENTS | FLAT | TEXT_DOCUMENTS)
 def test_what_holds_has_a_literal_of_each_cover(predicate: Predicate, doc: dict[str, Any]) -> None:
     asked = [field for field in fields(predicate) if field is not None]
-    joined = Joined(asked, nested=False, leaves=None in fields(predicate))
-    text = joined.text(joined.values(doc)[0], doc)
+    joined = Joined(dict.fromkeys(asked, 0), leaves=None in fields(predicate))
+    shape, folded, _ = joined.read(doc)
+    text = joined.text(shape, folded, doc)
     if interpreted(predicate, doc):
         for one in covers(predicate):
-            assert any(joined.literal(literal) in text for literal in one.literals)
+            assert any(written in text for literal in one.literals for written in joined.written(literal))
 
 
 @given(PREDICATES | TEXT_RULES, DOCUMENTS | TEXT_DOCUMENTS)
@@ -118,9 +119,10 @@ def test_a_predicate_is_the_or_of_its_branches(predicate: Predicate, doc: dict[s
 @settings(max_examples=500)
 @given(PREDICATES | TEXT_RULES, DOCUMENTS | TEXT_DOCUMENTS)
 def test_a_quick_check_refuses_nothing_that_holds(predicate: Predicate, doc: dict[str, Any]) -> None:
-    joined = Joined([field for field in fields(predicate) if field is not None], nested=False)
+    joined = Joined({field: 0 for field in fields(predicate) if field is not None})
     quick = quick_check(predicate, joined.positions)
-    values, plain = joined.values(doc)
+    shape, folded, plain = joined.read(doc)
+    values = shape.spread(folded)
     if quick is None or not plain:
         return
     assert quick.holds(values) or not interpreted(predicate, doc)
@@ -190,9 +192,9 @@ def test_few_rules_are_not_scanned_for(monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[int] = []
 
     class Spy(TextIndex):
-        def __init__(self, predicates: Any, found_by: Any, **options: Any) -> None:
+        def __init__(self, predicates: Any, found_by: Any, databases: Any) -> None:
             built.append(len(predicates))
-            super().__init__(predicates, found_by, **options)
+            super().__init__(predicates, found_by, databases)
 
     monkeypatch.setattr(index_module, "TextIndex", Spy)
     rules: list[Predicate] = [Atom("a", Op.CONTAINS, f"needle {number}") for number in range(TEXT_RULES_MIN)]
@@ -221,6 +223,33 @@ def test_what_stands_in_usual_events_is_no_good_handle() -> None:
         frozenset({Literal(None, "zq")}),
     ]
     assert cover(Not(rule)) is None
+
+
+def test_a_flood_of_shapes_is_not_remembered() -> None:
+    joined = Joined({"a": 1, "b.c": 2})
+    for number in range(3 * SHAPES_MAX):
+        shape, folded, _ = joined.read({"a": "X", f"other {number}": "y"})
+        assert (list(shape.spread(folded))[:2], shape.lacking) == (["x", ""], 2)
+        joined.read(dict.fromkeys(map(str, range(number, number + SHAPE_KEYS_MAX + 1))))
+    assert len(joined._shapes) <= SHAPES_MAX
+
+
+@pytest.mark.parametrize(
+    "text", ['say "hi"', "c:\\temp", "two\nlines", "\x1f", "\u017ftraße", "a/b", "<tag>", "\ud800"], ids=ascii
+)
+@pytest.mark.parametrize("doc", [{}, {"o": {"n": 1, "f": 1e300}}, {"l": [2**70]}], ids=["flat", "nested", "unwritable"])
+def test_keywords_are_found_however_leaves_are_written(text: str, doc: dict[str, Any]) -> None:
+    rules: list[Predicate] = [Atom(None, Op.CONTAINS, text), Atom(None, Op.CONTAINS, text * 2)]
+    assert found(Index(rules, scans=True), {**doc, "x": f"({text.upper()})"}) == {0}
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"), [("1e+22x", "1E+22X"), ("00000", 1e22), ("1e-05", 0.00001), ("7", 7.0)], ids=str
+)
+def test_numbers_are_found_as_keywords(keyword: str, value: Any) -> None:
+    rules: list[Predicate] = [Atom(None, Op.CONTAINS, keyword)]
+    for doc in ({"a": value}, {"a": {"b": [value]}}):
+        assert found(Index(rules, scans=True), doc) == holding(rules, doc) == {0}
 
 
 def test_marks_in_values_hide_nothing() -> None:
