@@ -38,6 +38,8 @@ class Groups(Generic[G]):
     def __init__(self, kind: type[G], weight_max: int, weight_of: Callable[[G], int]) -> None:
         """Hold groups that weigh `weight_max` together; a group's weight is at least 1."""
         self.state: KeyedState[G] = KeyedState(kind)  # type: ignore[type-var]  # a Group is a Struct
+        self.get: Callable[[str], G | None] = self.state.get
+        """Return a group, which must not be changed before `touch`."""
         self._weight_max = weight_max
         self._weight_of = weight_of
         self._crowd = Crowd()
@@ -64,10 +66,6 @@ class Groups(Generic[G]):
         key = content_hash[:_HASH_CHARS] + orjson.dumps((cluster, texts)).decode()
         self._keys[content_hash, cluster, values] = key
         return key
-
-    def get(self, key: str) -> G | None:
-        """Return a group, which must not be changed before `touch`."""
-        return self.state.get(key)
 
     def of(self, definition: Definition) -> Iterator[tuple[str, G]]:
         """Iterate over the groups of a definition, the oldest first. Costs all groups: not for each observation."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, Typ
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 V = TypeVar("V", bound=msgspec.Struct)
 _DELETED: Final = b""
@@ -40,6 +40,9 @@ class KeyedState(Generic[V]):
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(kind).decode
         self._values: dict[str, V] = {}
+        self.get: Callable[[str], V | None] = self._values.get
+        """Return the value of a key, which must not be changed before `touch`. The dictionary's own method: it is
+        asked several times for each record."""
         self._orders: dict[str, int] = {}
         self._next_order = 0
         self._dirty: dict[str, None] = {}
@@ -53,10 +56,6 @@ class KeyedState(Generic[V]):
     def __iter__(self) -> Iterator[str]:
         """Iterate over the keys in the order of their insertion."""
         return iter(self._values)
-
-    def get(self, key: str) -> V | None:
-        """Return the value, which must not be changed before `touch`."""
-        return self._values.get(key)
 
     def put(self, key: str, value: V) -> None:
         """Insert a new key at the end."""
@@ -97,7 +96,8 @@ class KeyedState(Generic[V]):
         """Replace all content by that of a checkpoint; later entries of one key win."""
         latest = {entry.key: entry for entry in saved}
         entries = sorted((entry for entry in latest.values() if entry.value != _DELETED), key=lambda entry: entry.order)
-        self._values = {entry.key: self._decode(entry.value) for entry in entries}
+        self._values.clear()
+        self._values.update((entry.key, self._decode(entry.value)) for entry in entries)
         self._orders = {entry.key: entry.order for entry in entries}
         self._next_order = max((entry.order for entry in latest.values()), default=-1) + 1
         self._dirty, self._frozen, self._early = {}, {}, []
