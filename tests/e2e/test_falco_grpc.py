@@ -60,6 +60,7 @@ async def test_alerts_come_through_the_socket_and_are_stored(tmp_path: Path, fal
     falco.push(b"\xff no alert", alert(50, rule="Falco internal: syscall event drop", source="internal"))
     await agent.start()
     await until(lambda: agent.received() == 52)
+    await agent.settled()
     await until(lambda: told(agent) == 50)
     await agent.settled()
     assert len(titled(agent.alerts(), "Each Falco alert")) == 50
@@ -84,8 +85,8 @@ async def test_an_agent_that_is_stopped_loses_nothing(tmp_path: Path, falco: Fal
         await until(lambda: falco.sent == pushed)  # noqa: B023 - awaited before it changes
         assert await asyncio.to_thread(agent.end) == 0
     await agent.start()
-    await until(lambda: told(agent) >= pushed)
     await agent.settled()
+    await until(lambda: told(agent) >= pushed)
     assert told(agent) == agent.received() == pushed
     assert await asyncio.to_thread(agent.end) == 0
     agent.assert_balanced()

@@ -13,9 +13,10 @@ import trustme
 from collector.decoders import DECODERS
 from collector.sources.falco_grpc import FalcoGrpcSource, source
 from collector.sources.falco_grpc.connection import MESSAGE_BYTES_MAX, REMEDIES, WINDOW_BYTES, Reason
-from collector.sources.falco_grpc.hold import RECORDS_MAX
+from collector.sources.falco_grpc.hold import RECORDS_BYTES_MAX, RECORDS_MAX
 from tests.sinks.fault_proxy import FaultProxy, Peer
 from vedette.schema.errors import ConfigError
+from vedette.schema.limits import MIB
 
 from .falco import SOURCE, Certificates, Falco, StubIntake, alert, failures, metric, reading, settings, until
 
@@ -80,6 +81,18 @@ async def test_while_nothing_can_be_stored_nothing_is_read_and_falco_is_not_take
     assert metric("connections_total") - before == 1
 
 
+async def test_long_alerts_are_held_by_their_bytes(falco: Falco) -> None:
+    intake, size = StubIntake(), 3 * MIB
+    intake.open.clear()
+    falco.push(*(alert(number, output="x" * size) for number in range(12)))
+    async with reading(intake, settings(falco.address, timeout_s=0.5)) as running:
+        await until(lambda: falco.versions >= 4)
+        assert 1 < running._hold.held <= RECORDS_BYTES_MAX // size + 1
+        intake.open.set()
+        await until(lambda: intake.count == 12)
+    assert pids(intake) == list(range(12))
+
+
 # --- when Falco ends --------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("method", ["sub", "get"])
 @pytest.mark.parametrize("count", [10_000, pytest.param(100_000, marks=pytest.mark.simulation)])
@@ -140,13 +153,15 @@ async def test_whatever_falco_says_the_source_goes_on(
         falco.fails = None
         falco.push(alert(1))
         await until(lambda: intake.count)
-    (said,) = {(line["reason"], line["error"]) for line in fields(caplog)}
-    assert "\x1b" not in said[1]
-    assert said[0] == {
+    reason = {
         grpc.StatusCode.CANCELLED: "ended",
         grpc.StatusCode.DEADLINE_EXCEEDED: "silent",
         grpc.StatusCode.UNIMPLEMENTED: "no_service",
     }.get(code, "unreachable")
+    assert "\x1b" not in "".join(line["error"] for line in fields(caplog))
+    # gRPC's client says the second when a call ends while it is writing the first request.
+    said = {(line["reason"], line["error"].partition(":")[0]) for line in fields(caplog)}
+    assert all(told[0] == reason or told == ("unreachable", "INTERNAL") for told in said), said
 
 
 def freezing(frozen: asyncio.Event) -> Any:
@@ -183,7 +198,7 @@ async def test_a_connection_that_broke_silently_is_noticed(
             before, begun_s = failures("silent"), loop.time()
             frozen.set()
             await until(lambda: failures("silent") > before)
-            assert loop.time() - begun_s < 2 * 1 + 1, "twice the timeout, and a busy machine's second"
+            assert loop.time() - begun_s < 2 * 1 + 3, "twice the timeout, and some seconds for a busy machine"
             frozen.clear()
             secured.push(alert(1))
             await until(lambda: intake.count == 2)
@@ -212,7 +227,7 @@ async def test_a_message_beyond_all_measure_is_counted_and_the_rest_arrives(falc
         await until(lambda: intake.count == 1)
         falco.push(alert(2, output="x" * 10_000_000))
         await until(lambda: failures("too_large") - before == 1)
-        await until(lambda: falco.calls == 2 and falco.streaming == 1)  # the broken call would swallow it
+        await until(lambda: falco.calls >= 2 and falco.streaming == 1)  # the broken call would swallow it
         falco.push(alert(3))
         await until(lambda: intake.count == 2)
     assert pids(intake) == [1, 3]
@@ -291,7 +306,11 @@ async def test_a_file_that_cannot_be_used_is_named_at_the_start(certificates: Ce
 
 # --- the end ----------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("method", ["sub", "get"])
-async def test_a_stop_takes_and_stores_what_falco_is_sending(either: Either, method: str) -> None:
+async def test_a_stop_takes_and_stores_what_falco_is_sending(
+    either: Either, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "LAST_S", 20)
+    monkeypatch.setattr(source, "QUIET_S", 0.5)
     falco, chosen = either
     intake = StubIntake()
     falco.push(*map(alert, range(1_000)))
@@ -306,7 +325,8 @@ async def test_a_stop_takes_and_stores_what_falco_is_sending(either: Either, met
 
 async def test_a_stop_asks_for_no_more(falco: Falco, monkeypatch: pytest.MonkeyPatch) -> None:
     """A Falco that has more whenever it is asked does not hold up the stop."""
-    monkeypatch.setattr(source, "QUIET_S", 0.05)
+    monkeypatch.setattr(source, "LAST_S", 20)
+    monkeypatch.setattr(source, "QUIET_S", 0.5)
     intake = StubIntake()
     async with reading(intake, settings(falco.address)) as running:
         falco.push(alert(0))
