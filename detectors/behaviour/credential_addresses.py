@@ -19,16 +19,15 @@ import msgspec
 
 from detectors.behaviour.definition import Definition
 from detectors.behaviour.deviation import Deviation
-from detectors.behaviour.fields import reader
-from detectors.behaviour.first_seen_texts import Texts, plain_text
+from detectors.behaviour.first_seen_texts import GROUP_WEIGHT, Reader, Reading, plain_text
 from detectors.behaviour.groups import Groups, count, named, owner_of
 from detectors.behaviour.plain import Plain, days, shown
 from detectors.engine import bounded_text
 from vedette.schema.limits import SECOND_NS
 from vedette.schema.observation import Observation
 
-USES_MAX: Final = 100_000
-"""Credentials and places in which they were seen, all together."""
+USES_MAX: Final = 60_000
+"""What all holders may weigh together (a place of a credential weighs 1, a holder 4 more): about 30 MB."""
 PLACES_MAX: Final = 16
 """Places of one credential; more are more at once than anybody has."""
 _HOUR_NS: Final = 3_600 * SECOND_NS
@@ -60,7 +59,7 @@ class Holder(msgspec.Struct):
     owner: str
     since_ns: int
     credentials: dict[str, Uses] = {}
-    size: int = 1
+    size: int = 0
     usual: int = 1
 
 
@@ -75,13 +74,13 @@ class CredentialAddresses(Plain):
     def __init__(self) -> None:
         """Begin without having seen anything."""
         super().__init__()
-        self.holders: Groups[Holder] = Groups(Holder, USES_MAX, lambda holder: holder.size)
+        self.holders: Groups[Holder] = Groups(Holder, USES_MAX, lambda holder: GROUP_WEIGHT + holder.size)
         self.state = self.holders.state
-        self._texts = Texts()
+        self._readers: dict[str, Reader] = {}
 
     def use(self, definitions: Sequence[Definition]) -> None:
         """Put definitions in force."""
-        self._reads = {found.content_hash: (reader(found.by), reader(found.value)) for found in definitions}
+        self._readers = {found.content_hash: Reader(found, self.holders) for found in definitions}
         self.holders.keep(definitions)
 
     def rebuild(self) -> None:
@@ -92,22 +91,23 @@ class CredentialAddresses(Plain):
         """Take note of where a credential is used, and say if it was somewhere else in between."""
         if not seen.credential:
             return None
-        read_entity, read_value = self._reads[definition.content_hash]
-        entity, parts = read_entity(seen), read_value(seen)
-        if not any(parts) or (entity and not any(entity)):
+        reading = self._readers[definition.content_hash].read(seen)
+        if not reading.key or not reading.value:
             return None
-        key, place = self.holders.key(definition, seen.cluster, entity), self._texts.of(parts)
-        holder, now_ns = self.holders.get(key), seen.time_ns
+        holder, now_ns = self.holders.get(reading.key), seen.time_ns
         if holder is not None:
             uses = holder.credentials.get(bounded_text(seen.credential))
-            if uses is not None and len(uses.places) == 1 and 0 <= now_ns - uses.places.get(place, 0) < _GRAIN_NS:
+            if (
+                uses is not None
+                and len(uses.places) == 1
+                and 0 <= now_ns - uses.places.get(reading.value, 0) < _GRAIN_NS
+            ):
                 return None
-        return self._take(definition, seen, key, place, entity)
+        return self._take(definition, seen, reading)
 
-    def _take(
-        self, definition: Definition, seen: Observation, key: str, place: str, entity: tuple[str, ...]
-    ) -> Deviation | None:
-        settings, now_ns, holder = cast("Settings", definition.settings), seen.time_ns, self.holders.get(key)
+    def _take(self, definition: Definition, seen: Observation, reading: Reading) -> Deviation | None:
+        settings, (key, place, entity, _) = cast("Settings", definition.settings), reading
+        holder, now_ns = self.holders.get(key), seen.time_ns
         if holder is None:
             holder = Holder(owner_of(seen), now_ns, {})
             count(self.left_out, "evicted", definition, self.holders.add(key, holder))

@@ -17,15 +17,14 @@ import msgspec
 
 from detectors.behaviour.definition import Definition
 from detectors.behaviour.deviation import Deviation
-from detectors.behaviour.fields import reader
-from detectors.behaviour.first_seen_texts import Texts, plain_text
+from detectors.behaviour.first_seen_texts import GROUP_WEIGHT, Reader, Reading, plain_text
 from detectors.behaviour.groups import Groups, count, named, owner_of
 from detectors.behaviour.plain import Plain, days, shown
 from vedette.schema.limits import SECOND_NS
 from vedette.schema.observation import Observation
 
-VALUES_MAX: Final = 200_000
-"""Values that all entities of all definitions may hold together."""
+VALUES_MAX: Final = 100_000
+"""What all entities of all definitions may weigh together (a value weighs 1, an entity 4 more): about 40 MB."""
 LATE_NS: Final = 10 * 60 * SECOND_NS
 """Observations that are later than this behind the newest of their entity may be missed in a count."""
 _MINUTE_NS: Final = 60 * SECOND_NS
@@ -100,13 +99,13 @@ class DistinctCount(Plain):
     def __init__(self) -> None:
         """Begin without having seen anything."""
         super().__init__()
-        self.counted: Groups[Counted] = Groups(Counted, VALUES_MAX, lambda group: len(group.values))
+        self.counted: Groups[Counted] = Groups(Counted, VALUES_MAX, lambda group: GROUP_WEIGHT + len(group.values))
         self.state = self.counted.state
-        self._texts = Texts()
+        self._readers: dict[str, Reader] = {}
 
     def use(self, definitions: Sequence[Definition]) -> None:
         """Put definitions in force."""
-        self._reads = {found.content_hash: (reader(found.by), reader(found.value)) for found in definitions}
+        self._readers = {found.content_hash: Reader(found, self.counted) for found in definitions}
         self.counted.keep(definitions)
 
     def rebuild(self) -> None:
@@ -115,12 +114,11 @@ class DistinctCount(Plain):
 
     def observe(self, definition: Definition, seen: Observation) -> Deviation | None:
         """Count what an entity shows, and say if that is much."""
-        read_entity, read_value = self._reads[definition.content_hash]
-        entity, parts = read_entity(seen), read_value(seen)
-        if not any(parts) or (entity and not any(entity)):
+        reading = self._readers[definition.content_hash].read(seen)
+        key, value, now_ns = reading.key, reading.value, seen.time_ns
+        if not key or not value:
             return None
-        key = self.counted.key(definition, seen.cluster, entity)
-        group, value, now_ns = self.counted.get(key), self._texts.of(parts), seen.time_ns
+        group = self.counted.get(key)
         if group is None:
             group = Counted(owner_of(seen), now_ns, {}, period_ns=now_ns)
             count(self.left_out, "evicted", definition, self.counted.add(key, group))
@@ -134,13 +132,12 @@ class DistinctCount(Plain):
             group.values[value] = max(last_ns, now_ns)
             group.newest_ns = max(group.newest_ns, now_ns)
             return None
-        return self._count(definition, seen, key, value, entity)
+        return self._count(definition, seen, reading)
 
-    def _count(
-        self, definition: Definition, seen: Observation, key: str, value: str, entity: tuple[str, ...]
-    ) -> Deviation | None:
+    def _count(self, definition: Definition, seen: Observation, reading: Reading) -> Deviation | None:
         """Take a value that is new within the window: only such a one makes a count greater than it was."""
-        settings, group = cast("Settings", definition.settings), self.counted.get(key)
+        (key, value, entity, _), settings = reading, cast("Settings", definition.settings)
+        group = self.counted.get(key)
         assert group is not None, "it was just found or made"
         group.values[value] = max(seen.time_ns, group.values.get(value, 0))
         group.newest_ns = max(group.newest_ns, seen.time_ns)

@@ -21,14 +21,14 @@ from detectors.behaviour.definition import Definition
 from detectors.behaviour.deviation import Deviation
 from detectors.behaviour.fields import FIELDS, reader
 from detectors.behaviour.first_seen_fleet import Fleet, Known
-from detectors.behaviour.first_seen_texts import Texts, plain_text
+from detectors.behaviour.first_seen_texts import Reader, Reading, plain_text
 from detectors.behaviour.groups import count, named, owner_of
 from detectors.behaviour.plain import Plain, days, shown
 from vedette.schema.limits import SECOND_NS
 from vedette.schema.observation import Observation
 
 TUPLES_MAX: Final = 400_000
-"""Values that all entities of all definitions may have together."""
+"""What all entities of all definitions may weigh together (a value weighs 1, an entity 4 more): about 80 MB."""
 _DAY_NS: Final = 86_400 * SECOND_NS
 _HOUR_NS: Final = 3_600 * SECOND_NS
 _SHOWN: Final = 5
@@ -68,11 +68,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"there is no field {unknown[0]!r} for exists_by")
 
 
-class _Reads(NamedTuple):
-    """How a definition reads an observation."""
+class _Plan(NamedTuple):
+    """How a definition reads an observation, and who else may be named in it."""
 
-    entity: Callable[[Observation], _Values]
-    value: Callable[[Observation], _Values]
+    reader: Reader
     exists: Callable[[Observation], _Values] | None
 
 
@@ -89,14 +88,18 @@ class FirstSeen(Plain):
         super().__init__()
         self.known = Fleet(TUPLES_MAX)
         self.state = self.known.state
-        self._plans: dict[str, _Reads] = {}
-        self._texts = Texts()
+        self._plans: dict[str, _Plan] = {}
 
     def use(self, definitions: Sequence[Definition]) -> None:
         """Put definitions in force."""
-        self._plans = {found.content_hash: _reads(found) for found in definitions}
+        self._plans = {found.content_hash: self._plan(found) for found in definitions}
         self.known.keep(definitions)
         self.known.count_for(found for found in definitions if cast("Settings", found.settings).common_from)
+
+    def _plan(self, definition: Definition) -> _Plan:
+        exists_by = cast("Settings", definition.settings).exists_by
+        read = Reader(definition, self.known, shown_by_first=True)
+        return _Plan(read, reader(exists_by) if exists_by else None)
 
     def rebuild(self) -> None:
         """Recompute weights."""
@@ -104,43 +107,40 @@ class FirstSeen(Plain):
 
     def observe(self, definition: Definition, seen: Observation) -> Deviation | None:
         """Learn what an entity shows, and say if it is news."""
-        reads = self._plans[definition.content_hash]
-        parts = reads.value(seen)
-        entity = reads.entity(seen)
-        acts = True
-        if reads.exists is not None:
-            other = reads.exists(seen)
+        plan, acts = self._plans[definition.content_hash], True
+        reading = plan.reader.read(seen)
+        if plan.exists is not None:
+            other = plan.exists(seen)
             if all(other):
-                entity, parts, acts = other, ("",), False
-        if entity and not any(entity):
-            return None  # nobody knows who
-        key = self.known.key(definition, seen.cluster, entity)
-        known = self.known.get(key)
-        value = self._texts.of(parts) if parts and parts[0] else ""
+                reading, acts = plan.reader.make(seen.cluster, other, ()), False
+        if not reading.key:
+            return None
+        known = self.known.get(reading.key)
         settings = cast("Settings", definition.settings)
         if known is not None and not settings.straight_within_ns:
-            if not value:
+            if not reading.value:
                 return None
-            if known.values.get(value, -1) >= seen.time_ns // _HOUR_NS:
+            if known.values.get(reading.value, -1) >= seen.time_ns // _HOUR_NS:
                 return None
-        return self._learn(definition, seen, key, value, _Shown(entity, parts, acts))
+        return self._learn(definition, seen, reading, acts=acts)
 
-    def _learn(self, definition: Definition, seen: Observation, key: str, value: str, what: _Shown) -> Deviation | None:
-        settings, known = cast("Settings", definition.settings), self.known.get(key)
+    def _learn(self, definition: Definition, seen: Observation, reading: Reading, *, acts: bool) -> Deviation | None:
+        settings, known = cast("Settings", definition.settings), self.known.get(reading.key)
         if known is None:
             known = Known(owner_of(seen), seen.time_ns, {})
-            count(self.left_out, "evicted", definition, self.known.add(key, known))
-        self.known.touch(key)
+            count(self.left_out, "evicted", definition, self.known.add(reading.key, known))
+        self.known.touch(reading.key)
         known.since_ns = min(known.since_ns, seen.time_ns)
-        if settings.straight_within_ns and what.acts:
+        if settings.straight_within_ns and acts:
             _go_on(known, seen.time_ns, settings)
-        told = self._told(definition, seen, key, value, what) if value else None
-        known.acted = known.acted or what.acts
-        if value:
-            self._put(definition, key, value, seen.time_ns // _HOUR_NS)
+        told = self._told(definition, seen, reading) if reading.value else None
+        known.acted = known.acted or acts
+        if reading.value:
+            self._put(definition, reading.key, reading.value, seen.time_ns // _HOUR_NS)
         return told
 
-    def _told(self, definition: Definition, seen: Observation, key: str, value: str, what: _Shown) -> Deviation | None:
+    def _told(self, definition: Definition, seen: Observation, reading: Reading) -> Deviation | None:
+        key, value = reading.key, reading.value
         settings, known = cast("Settings", definition.settings), self.known.get(key)
         assert known is not None, "it was just found or made"
         last = known.values.get(value)
@@ -152,7 +152,7 @@ class FirstSeen(Plain):
         is_common = others >= settings.common_from and others * _PERCENT >= settings.common_percent * entities
         if settings.common_from and is_common:
             return None
-        return _deviation(definition, seen, known, what, (others, entities))
+        return _deviation(definition, seen, known, reading, (others, entities))
 
     def _put(self, definition: Definition, key: str, value: str, hour: int) -> None:
         settings, known = cast("Settings", definition.settings), self.known.get(key)
@@ -163,19 +163,6 @@ class FirstSeen(Plain):
             count(self.left_out, "overflowing", definition)
         self.known.learn(key, known, value, hour)
         count(self.left_out, "evicted", definition, self.known.weigh(key, known))
-
-
-class _Shown(NamedTuple):
-    """What an observation shows, of whom; `acts`: whether it is the entity's own act."""
-
-    entity: _Values
-    parts: _Values
-    acts: bool
-
-
-def _reads(definition: Definition) -> _Reads:
-    exists_by = cast("Settings", definition.settings).exists_by
-    return _Reads(reader(definition.by), reader(definition.value), reader(exists_by) if exists_by else None)
 
 
 def _learns(settings: Settings, known: Known, now_ns: int) -> bool:
@@ -192,7 +179,7 @@ def _go_on(known: Known, now_ns: int, settings: Settings) -> None:
 
 
 def _deviation(
-    definition: Definition, seen: Observation, known: Known, what: _Shown, shares: tuple[int, int]
+    definition: Definition, seen: Observation, known: Known, what: Reading, shares: tuple[int, int]
 ) -> Deviation:
     length, who, fields = days(seen.time_ns - known.since_ns), shown(what.entity), ", ".join(definition.value)
     usual = [plain_text(value) for value in list(known.values)[: -_SHOWN - 1 : -1]]

@@ -13,6 +13,7 @@ import msgspec
 import orjson
 
 from detectors.behaviour.definition import Definition
+from detectors.behaviour.first_seen_texts import GROUP_WEIGHT
 from detectors.behaviour.groups import Groups
 
 _HASH_CHARS: Final = 16
@@ -39,11 +40,20 @@ class Fleet(Groups[Known]):
     """Groups that count, for the definitions that ask for it, how many entities of a cluster have a value."""
 
     def __init__(self, weight_max: int) -> None:
-        """Hold at most so many values in all groups together; a group weighs 1 at least."""
-        super().__init__(Known, weight_max, lambda known: len(known.values))
+        """Hold groups that weigh so much together: as many values, and for each group some more."""
+        super().__init__(Known, weight_max, lambda known: GROUP_WEIGHT + len(known.values))
         self._sizes: dict[_Fleet, int] = {}
         self._counts: dict[_Fleet, dict[str, int]] = {}
         self._counted: frozenset[str] = frozenset()
+
+    def rebuild(self) -> None:
+        """Recompute weights; values that several entities have are one text again, as before the restart."""
+        texts: dict[str, str] = {}
+        for key in self.state:
+            known = self.get(key)
+            assert known is not None, "iterated keys exist"
+            known.values = {texts.setdefault(value, value): hour for value, hour in known.values.items()}
+        super().rebuild()
 
     def count_for(self, definitions: Iterable[Definition]) -> None:
         """Count for these definitions from now on, beginning with what there is."""

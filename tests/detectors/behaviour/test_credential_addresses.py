@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from detectors.behaviour.credential_addresses import PLACES_MAX, CredentialAddresses, Holder
+from detectors.behaviour.first_seen_texts import GROUP_WEIGHT
 from detectors.behaviour.groups import Groups
 from detectors.behaviour.loading import load_definitions
 from detectors.behaviour.testing import passes
@@ -149,27 +150,27 @@ def test_credentials_no_longer_used_make_room() -> None:
     (holder,) = (bench.detector.holders.get(key) for key in bench.detector.state)
     assert holder is not None
     assert len(holder.credentials) <= 10
-    assert holder.size == 1 + sum(len(uses.places) for uses in holder.credentials.values())
+    assert holder.size == sum(len(uses.places) for uses in holder.credentials.values())
 
 
 def test_too_many_at_once_push_out_the_oldest_and_are_counted() -> None:
     bench = Bench("within: 1h, credentials_max: 10")
     bench.see(*(use(LATER_S + n, HERE, f"JTI={n}") for n in range(500)))
     assert bench.left_out("overflowing") == 490
-    assert bench.detector.holders.weight == 11
+    assert bench.detector.holders.weight == GROUP_WEIGHT + 10
 
 
 def test_places_of_one_credential_are_bounded() -> None:
     bench = Bench()
     bench.see(*(use(LATER_S + n, f"10.{n % 250}.{n // 250}.1") for n in range(5000)))
-    assert bench.detector.holders.weight == 1 + PLACES_MAX
+    assert bench.detector.holders.weight == GROUP_WEIGHT + PLACES_MAX
     assert len(bench.see(use(LATER_S + 5001, "10.249.19.1"))) == 0
     assert len(bench.see(use(LATER_S + 5002, HERE), use(LATER_S + 5003, THERE), use(LATER_S + 5004, HERE))) == 1
 
 
 def test_a_flood_of_made_up_actors_evicts_itself_and_hides_no_attack() -> None:
     bench = Bench()
-    bench.detector.holders = Groups(Holder, 400, lambda holder: holder.size)
+    bench.detector.holders = Groups(Holder, 400, lambda holder: GROUP_WEIGHT + holder.size)
     bench.detector.state = bench.detector.holders.state
     bench.see(use(1, HERE, namespace="shop"))
     attack = [use(LATER_S + 300 * n, (HERE, THERE)[n % 2], namespace="shop") for n in range(3)]
