@@ -28,6 +28,19 @@ MEMORY_BYTES_MAX = 24 * MIB
 
 
 @pytest.fixture
+def certificates(tmp_path: Path) -> Certificates:
+    return Certificates(tmp_path)
+
+
+@pytest.fixture
+async def secured(certificates: Certificates) -> AsyncIterator[Falco]:
+    server = Falco("127.0.0.1:0", certificates.credentials())
+    await server.start()
+    yield server
+    await server.kill()
+
+
+@pytest.fixture
 async def falco(tmp_path: Path) -> AsyncIterator[Falco]:
     server = Falco(f"unix://{tmp_path}/falco.sock")
     await server.start()
@@ -130,17 +143,14 @@ async def test_memory_is_flat_over_100_000_alerts(tmp_path: Path, falco: Falco) 
     agent.assert_balanced()
 
 
-async def test_wrong_certificates_are_said_in_lines_of_json(tmp_path: Path) -> None:
-    certificates = Certificates(tmp_path)
-    falco = Falco("127.0.0.1:0", certificates.credentials())
-    await falco.start()
+async def test_wrong_certificates_are_said_in_lines_of_json(tmp_path: Path, secured: Falco) -> None:
     trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
     files = {
         "ca_file": str(tmp_path / "ca.pem"),
         "client_cert_file": str(tmp_path / "client.pem"),
         "client_key_file": str(tmp_path / "client.key"),
     }
-    agent = agent_of(tmp_path, falco, **files)
+    agent = agent_of(tmp_path, secured, **files)
     await agent.start()
     await until(lambda: any("retry_after_s" in line for line in agent.logged()))
     doctor = await asyncio.to_thread(agent.run, "doctor", "--format", "json")
@@ -151,4 +161,3 @@ async def test_wrong_certificates_are_said_in_lines_of_json(tmp_path: Path) -> N
     assert not [line for line in agent.logged() if "text" in line], "nothing but JSON"
     (first, *_) = [line for line in agent.logged() if "retry_after_s" in line]
     assert (first["reason"], first["level"]) == ("tls", "warning"), json.dumps(first)
-    await falco.kill()

@@ -285,14 +285,15 @@ async def test_who_is_wrong_is_refused(
     assert "ca_file" in fields(caplog)[0]["remedy"]
 
 
-async def test_a_certificate_may_bear_another_name(certificates: Certificates) -> None:
+async def test_a_certificate_may_bear_another_name(secured: Falco, certificates: Certificates) -> None:
+    await secured.kill()
     certificates.renew("falco.example")
-    falco, intake = Falco("127.0.0.1:0", certificates.credentials()), StubIntake()
-    await falco.start()
-    falco.push(alert(1))
-    async with reading(intake, certificates.settings(falco.address, server_name="falco.example")):
+    secured.credentials = certificates.credentials()
+    await secured.start()
+    secured.push(alert(1))
+    intake = StubIntake()
+    async with reading(intake, certificates.settings(secured.address, server_name="falco.example")):
         await until(lambda: intake.count == 1)
-    await falco.kill()
 
 
 @pytest.mark.parametrize("name", ["ca.pem", "client.pem", "client.key"])
