@@ -27,7 +27,7 @@ from vedette.schema.limits import SECOND_NS
 from vedette.schema.observation import Observation
 
 USES_MAX: Final = 60_000
-"""What all holders may weigh together (a place of a credential weighs 1, a holder 4 more): about 30 MB."""
+"""What all holders may weigh together (a place of a credential weighs 1, a holder 8 more): about 30 MB."""
 PLACES_MAX: Final = 16
 """Places of one credential; more are more at once than anybody has."""
 _HOUR_NS: Final = 3_600 * SECOND_NS

@@ -24,7 +24,7 @@ from vedette.schema.limits import SECOND_NS
 from vedette.schema.observation import Observation
 
 VALUES_MAX: Final = 100_000
-"""What all entities of all definitions may weigh together (a value weighs 1, an entity 4 more): about 40 MB."""
+"""What all entities of all definitions may weigh together (a value weighs 1, an entity 8 more): about 30 MB."""
 LATE_NS: Final = 10 * 60 * SECOND_NS
 """Observations that are later than this behind the newest of their entity may be missed in a count."""
 _MINUTE_NS: Final = 60 * SECOND_NS

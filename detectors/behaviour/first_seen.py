@@ -27,8 +27,8 @@ from detectors.behaviour.plain import Plain, days, shown
 from vedette.schema.limits import SECOND_NS
 from vedette.schema.observation import Observation
 
-TUPLES_MAX: Final = 400_000
-"""What all entities of all definitions may weigh together (a value weighs 1, an entity 4 more): about 80 MB."""
+TUPLES_MAX: Final = 500_000
+"""What all entities of all definitions may weigh together (a value weighs 1, an entity 8 more): about 100 MB."""
 _DAY_NS: Final = 86_400 * SECOND_NS
 _HOUR_NS: Final = 3_600 * SECOND_NS
 _SHOWN: Final = 5

@@ -19,7 +19,7 @@ from detectors.behaviour.plain import shown
 from detectors.engine import bounded_text
 from vedette.schema.observation import Observation
 
-GROUP_WEIGHT: Final = 4
+GROUP_WEIGHT: Final = 8
 """What a group weighs beside its values: its key, its place among its owner's, its part of a checkpoint."""
 _REMEMBERED_MAX: Final = 8_192
 """Of one definition; actors and addresses are input."""
