@@ -25,6 +25,7 @@ from collector.decoders import DECODERS
 from vedette.app.metrics.families import Live
 from vedette.app.metrics.server import MetricsServer
 from vedette.app.open_files import allow_open_files, open_files_needed
+from vedette.app.profiles.service import ProfileService
 from vedette.app.rule_set import changes_between, read_rule_set
 from vedette.app.verdicts import Roles, Verdicts
 from vedette.app.wiring import build_deliveries, build_sources
@@ -176,6 +177,9 @@ class Agent:
         self._replay = Replay(self._core, reader, self._intake, self._deliver, SystemClock())
         roles = Roles(self._intake, self._detect, self._detector.rollup, self._core, self._reader)
         self._verdicts = Verdicts(config, roles)
+        self._profiles = ProfileService(
+            folder.path, self._detector.observing.watch.profiles, (self._intake, self._detect, self._reader)
+        )
         self._sources = build_sources(config, self._intake, self._decoders)
         self._first_controls = [
             *(
@@ -205,6 +209,8 @@ class Agent:
                 "replay": self._replay_asked,
                 "unheard": self._unheard,
                 "verdict": self._verdicts.take,
+                "profiles": self._profiles.ask,
+                "profile": self._profiles.decide,
             },
         )
         async with asyncio.TaskGroup() as roles:

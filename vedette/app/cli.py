@@ -38,6 +38,7 @@ COMMANDS: Final = {
     "scan": ("scan", "Look through files for what the rules detect."),
     "alerts": ("alerts", "List and show alerts in the embedded store."),
     "rules": ("rules", "List the rules that detection uses."),
+    "profiles": ("profiles", "List, show, lock and carry what was learned of entities' behaviour."),
     "exceptions": ("exceptions", "List exceptions of rules with what they did, add them, end them."),
     "ledger": ("ledger", "Account for every record and every alert."),
     "dead-letters": ("dead_letters", "List and show records that could not be used."),

@@ -168,5 +168,11 @@ def _life(profiles: Profiles, row: Profile) -> Life | None:
 
 def _now_ns(profiles: Profiles) -> int:
     """Return the event time as far as it was seen."""
-    hours = (unpacked(packed).last_h for _, row in rows_of(profiles.state) for packed in row.values.values())
-    return (max(hours, default=0) + 1) * HOUR_NS
+    last_h = 0
+    for key in profiles.state:
+        row = profiles.state.get(key)
+        if isinstance(row, Life):
+            last_h = max(last_h, row.last_h)
+        elif isinstance(row, Profile):
+            last_h = max(last_h, max((unpacked(packed).last_h for packed in row.values.values()), default=0))
+    return (last_h + 1) * HOUR_NS

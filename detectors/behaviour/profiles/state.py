@@ -10,8 +10,13 @@ from vedette.schema.observation import Observation
 
 SEPARATOR: Final = "\x1f"
 """Stands between the parts of a value."""
-_HOUR_BITS: Final = 24
-_MASK: Final = (1 << _HOUR_BITS) - 1
+_HOUR_BITS: Final = 22
+_COUNT_BITS: Final = 20
+_HOUR: Final = (1 << _HOUR_BITS) - 1
+_COUNT: Final = (1 << _COUNT_BITS) - 1
+HOUR_MAX: Final = _HOUR
+"""The last hour that can be told, in the year 2448: with two of them and a count an integer has the 64 bits that
+MessagePack gives it."""
 STABLE_DAYS: Final = 5
 UNSETTLED_DAYS: Final = 3
 """A profile with news on so many of the last `STABLE_DAYS` days never settles, and is left alone."""
@@ -27,7 +32,7 @@ class Times(msgspec.Struct, frozen=True):
 
 def first_time(hour: int) -> int:
     """Return the packed times of a value that was seen in one hour: one integer takes a third of a Struct's room."""
-    return (hour & _MASK) << (2 * _HOUR_BITS) | (hour & _MASK) << _HOUR_BITS | 1
+    return packed_of(Times(hour, hour, 1))
 
 
 def seen_again(packed: int, hour: int) -> int:
@@ -35,22 +40,23 @@ def seen_again(packed: int, hour: int) -> int:
     times = unpacked(packed)
     if hour <= times.last_h:
         return packed
-    return times.first_h << (2 * _HOUR_BITS) | (hour & _MASK) << _HOUR_BITS | min(times.hours + 1, _MASK)
+    return packed_of(Times(times.first_h, hour, times.hours + 1))
 
 
 def unpacked(packed: int) -> Times:
     """Return what packed times say."""
-    return Times(packed >> (2 * _HOUR_BITS), packed >> _HOUR_BITS & _MASK, packed & _MASK)
+    return Times(packed >> (_HOUR_BITS + _COUNT_BITS), packed >> _COUNT_BITS & _HOUR, packed & _COUNT)
 
 
 def packed_of(times: Times) -> int:
     """Pack times."""
-    return (times.first_h & _MASK) << (2 * _HOUR_BITS) | (times.last_h & _MASK) << _HOUR_BITS | times.hours & _MASK
+    first_h, last_h = (min(max(hour, 0), _HOUR) for hour in (times.first_h, times.last_h))
+    return first_h << (_HOUR_BITS + _COUNT_BITS) | last_h << _COUNT_BITS | min(times.hours, _COUNT)
 
 
 def is_fresh(packed: int, hour: int) -> bool:
     """Say whether a value was seen in this hour already, so that there is nothing to write. Hot."""
-    return packed >> _HOUR_BITS & _MASK >= hour
+    return packed >> _COUNT_BITS & _HOUR >= hour
 
 
 class Trial(msgspec.Struct, array_like=True):

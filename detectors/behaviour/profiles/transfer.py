@@ -10,7 +10,7 @@ import msgspec
 
 from detectors.behaviour.profiles.lessons import profile_key
 from detectors.behaviour.profiles.shapes import SHAPES
-from detectors.behaviour.profiles.state import Profile, Times, packed_of, unpacked
+from detectors.behaviour.profiles.state import HOUR_MAX, Profile, Times, packed_of, unpacked
 from detectors.behaviour.profiles.store import OUTSIDE_MAX
 from detectors.behaviour.profiles.terms import Aspect
 from detectors.engine import bounded_text
@@ -30,9 +30,8 @@ _KINDS_PARTS: Final = {
     "network": 3,
     "namespace": 3,
 }
-_HOUR_MAX: Final = (1 << 24) - 1
 
-_Hour = Annotated[int, msgspec.Meta(ge=0, le=_HOUR_MAX)]
+_Hour = Annotated[int, msgspec.Meta(ge=0, le=HOUR_MAX)]
 _Nanoseconds = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 _Value = tuple[str, _Hour, _Hour, _Hour]
 _Values = Annotated[list[_Value], msgspec.Meta(max_length=_VALUES_MAX)]

@@ -151,7 +151,7 @@ the place of an earlier one. `vedette rules backtest --diff` names true positive
 
     if len(reason) > TEXT_CHARS_MAX:
         raise ConfigError(f"--reason has {len(reason)} characters; say it in {TEXT_CHARS_MAX}, and name the ticket")
-    who = _user() if analyst is None else analyst
+    who = user_name() if analyst is None else analyst
     asked = {"alert": alert_id, "judgement": verdict, "analyst": who, "reason": reason, "sink": sink or ""}
     words = {key: clip_text(whole_text(value)) for key, value in asked.items()}
     answer = ask_in(find_folder(config, data_dir), "verdict", **words)
@@ -162,7 +162,7 @@ the place of an earlier one. `vedette rules backtest --diff` names true positive
     return 0
 
 
-def _user() -> str:
+def user_name() -> str:
     """Return the name of whoever runs the command; a container may have none."""
     import getpass  # noqa: PLC0415 - keeps the start fast
 

@@ -1,0 +1,1 @@
+"""Profiles of behaviour, as the command line sees and decides them."""
