@@ -32,8 +32,8 @@ PLACES_MAX: Final = 16
 """Places of one credential; more are more at once than anybody has."""
 _HOUR_NS: Final = 3_600 * SECOND_NS
 _DAY_NS: Final = 24 * _HOUR_NS
-_GRAIN_NS: Final = 10 * SECOND_NS
-"""A credential that is only ever seen in one place is written down so often at most."""
+_GRAINS: Final = 12
+"""Parts of `within`: where a credential was only ever seen in one place, that it was is written down so often."""
 _SHOWN: Final = 5
 
 
@@ -94,14 +94,16 @@ class CredentialAddresses(Plain):
         reading = self._readers[definition.content_hash].read(seen)
         if not reading.key or not reading.value:
             return None
-        holder, now_ns = self.holders.get(reading.key), seen.time_ns
-        if holder is not None:
-            uses = holder.credentials.get(bounded_text(seen.credential))
-            if (
-                uses is not None
-                and len(uses.places) == 1
-                and 0 <= now_ns - uses.places.get(reading.value, 0) < _GRAIN_NS
-            ):
+        holder = self.holders.get(reading.key)
+        uses = (
+            None if holder is None else holder.credentials.get(seen.credential)
+        )  # a longer one is not found like this
+        if uses is not None and len(uses.places) == 1:
+            last_ns, now_ns = uses.places.get(reading.value), seen.time_ns
+            if last_ns is not None:
+                if now_ns - last_ns >= cast("Settings", definition.settings).within_ns // _GRAINS:
+                    self.holders.touch(reading.key)
+                    uses.places[reading.value] = now_ns
                 return None
         return self._take(definition, seen, reading)
 
