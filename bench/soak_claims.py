@@ -37,15 +37,14 @@ class Limits(NamedTuple):
 
 
 WIDE = Limits(
-    memory_growth_max=0.20,
+    memory_growth_max=0.10,
     store_growth_max=1.0,
     latency_ratio_max=3.0,
     latency_floor_ms=1_000.0,
     waiting_s_max=10.0,
     answered_min=0.9,
 )
-"""For a short run beside other work: its warm-up ends before the windows of correlations are full (ten minutes and
-more), and what else the machine does makes seconds of delay."""
+"""For a short run beside other work: thirds are short, and what else the machine does makes seconds of delay."""
 
 
 class Claim(NamedTuple):

@@ -1,8 +1,9 @@
 """Load for the soak: audit EventLists and Falco alerts in the shapes of the sample day, closed loop or open loop.
 
 `python bench/soak_load.py FALCO_HOST AUDIT_HOST --seconds S [--rate RECORDS_PER_S]` runs as a process of its own. Half
-of the records are audit events, in lists; half are Falco alerts, one a request. No two records are equal, all happen
-now, and Falco's pods have new names from time to time, as rollouts give them.
+of the records are audit events, in lists; half are Falco alerts, one a request. No two records are equal, and Falco's
+pods have new names from time to time, as rollouts give them. Events happen now, or, with `--speed`, as many times as
+fast, in a past that ends with `--until`: so hours of event time pass in minutes, and long windows fill and empty.
 
 Without a rate, each connection sends when it was answered. With one, requests are due at fixed moments whatever the
 answers do, and latency counts from the moment that a request was due: waiting for a free connection is part of it.
@@ -136,6 +137,7 @@ class Load:
     def __init__(self, hosts: dict[str, str], args: argparse.Namespace) -> None:
         self.hosts = hosts
         self.rate, self.churn_s = args.rate, args.churn_seconds
+        self.speed, self.until_ns = args.speed, round(args.until * SECOND_NS)
         self.requests = requests(args.first)
         self.idle: dict[str, deque[Connection]] = {"falco": deque(), "audit": deque()}
         self.held: dict[str, deque[tuple[Request, float]]] = {"falco": deque(), "audit": deque()}
@@ -165,12 +167,12 @@ class Load:
             self.idle[kind].popleft().send(self.render(wanted), due_s)
 
     def render(self, wanted: Request) -> bytes:
-        now_ns = time.time_ns()
+        now_ns = self.event_time_ns()
         instant = f"{datetime.fromtimestamp(now_ns // SECOND_NS, UTC):%Y-%m-%dT%H:%M:%S}.{now_ns % SECOND_NS:09d}"
         if wanted.kind == "audit":
             body = wanted.template.fill(LAP=b"%08x" % wanted.number, TIME=instant[:-3].encode() + b"Z")
             return request(self.hosts["audit"], "/k8s-audit", body)
-        rollout = int(now_ns / SECOND_NS / self.churn_s)
+        rollout = int(time.time() / self.churn_s)
         body = wanted.template.fill(
             POD=b"web-%x-%05d" % (rollout, wanted.number // 7 % PODS),
             NS=b"%d" % (now_ns // 1000 * 1000 + wanted.number % 1000),
@@ -178,6 +180,11 @@ class Load:
             TIME=instant.encode() + b"Z",
         )
         return request(self.hosts["falco"], "/", body)
+
+    def event_time_ns(self) -> int:
+        """When what is sent now happened."""
+        now_ns = time.time_ns()
+        return min(now_ns, self.until_ns - round((self.until_ns - now_ns) * self.speed)) if self.until_ns else now_ns
 
     # --- answers ------------------------------------------------------------------------------------------------------
     def answered(self, connection: Connection, status: str) -> None:
@@ -247,6 +254,8 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=0.0, help="records a second; 0: as fast as answered")
     parser.add_argument("--first", type=int, default=0, help="number of the first list: others give other records")
     parser.add_argument("--churn-seconds", type=float, default=60.0, help="after which pods have new names")
+    parser.add_argument("--speed", type=float, default=1.0, help="seconds of event time a second")
+    parser.add_argument("--until", type=float, default=0.0, help="when event time is the present, s since the epoch")
     uvloop.run(drive(parser.parse_args()))
 
 
