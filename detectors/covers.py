@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from detectors.anchors import conjuncts
 from detectors.pattern import parse_glob
-from detectors.predicate import And, Atom, Not, Op, Or, Predicate, all_of
+from detectors.predicate import And, Atom, Not, Op, Or, Predicate, all_of, atoms
 from detectors.regex_literals import required_texts
 from detectors.typical import TYPICAL
 from detectors.values import fold, text
@@ -23,10 +23,8 @@ BRANCHES_MAX: Final = 16
 """Branches of one rule, each with covers of its own."""
 _TYPICAL_RARITY: Final = 2.0
 """Rarity of what stands in usual events: that of two characters."""
-_RARE: Final = frozenset("!\"#$%&'()*+;<>?@[]^`{|}~\t\n\r")
+_RARE: Final = b"!\"#$%&'()*+;<>?@[]^`{|}~\t\n\r"
 """Characters as seldom in events as two usual ones together; what is not ASCII is as seldom as three."""
-
-
 _NUMERIC: Final = frozenset("0123456789+-.einf")
 """What numbers are written with. A keyword of these alone is no handle: a number has more than one way to be written,
 and which of them documents are searched in is left open."""
@@ -54,7 +52,9 @@ class Cover(NamedTuple):
 def covers(predicate: Predicate) -> list[Cover]:
     """Return covers of a predicate's parts, all of which have to be met; the most selective first."""
     parts = list(conjuncts(predicate))
-    found = [one for rank in (0, 1) for part in parts if (one := cover(part, rank)) is not None]
+    globs = [part for part in parts if any(atom.op is Op.WILDCARD for atom in atoms(part))]
+    ranked = ((cover(part, rank) for part in chosen) for rank, chosen in enumerate((parts, globs)))
+    found = [one for covers in ranked for one in covers if one is not None]
     return sorted(dict.fromkeys(found), key=lambda one: (-one.rarity, len(one.literals)))
 
 
@@ -102,11 +102,9 @@ def _rarity(literal: Literal) -> float:
     bound = (literal.at_start + literal.at_end) / 2
     if literal.text in TYPICAL:
         return _TYPICAL_RARITY + bound
-    return sum(map(_weight, literal.text)) + bound
-
-
-def _weight(char: str) -> int:
-    return 3 if not char.isascii() else 2 if char in _RARE else 1
+    ascii_only = literal.text.encode("ascii", "ignore")
+    usual = ascii_only.translate(None, _RARE)
+    return 3 * len(literal.text) - len(ascii_only) - len(usual) + bound  # 1 for each usual character, 2, or 3
 
 
 def _literals(atom: Atom, rank: int) -> frozenset[Literal]:

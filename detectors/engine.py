@@ -34,7 +34,7 @@ from detectors.presence import Walk
 from detectors.rule import Exact, Rule
 from detectors.screen import Screen, screen
 from detectors.values import is_list, is_object, kind_of, text
-from vedette.schema.event import Decoder, Event
+from vedette.schema.event import Decoder, Event, LogSource
 from vedette.schema.finding import Clause, Match
 from vedette.schema.outline import Outliner
 from vedette.schema.rule import RuleInfo
@@ -73,7 +73,9 @@ class Engine:
         self.definitions = tuple(definitions)
         self._programs: dict[str, _Program] = {}
         for name, decoder in decoders.items():
-            program = _Program([rule for rule in rules if _applies(rule, decoder)], decoder, databases)
+            met = {source for source in {rule.logsource for rule in rules} if _meets(source, decoder)}
+            applying = [rule for rule in rules if rule.logsource in met and not rule.idle]
+            program = _Program(applying, decoder, databases)
             if program.rules:
                 self._programs[name] = program
         routed = {id(rule) for program in self._programs.values() for rule in program.rules}
@@ -182,11 +184,10 @@ def _screen(index: Index, decoder: Decoder) -> tuple[Screen | None, Continue | N
     return (None, None) if possible is None else (screen(outline, *possible), index.beyond(*known))
 
 
-def _applies(rule: Rule, decoder: Decoder) -> bool:
-    """Say whether every attribute that the rule sets is the same in one of the decoder's log sources."""
-    return not rule.idle and any(
-        all(want in (None, have) for want, have in zip(rule.logsource, source, strict=True))
-        for source in decoder.logsources
+def _meets(wanted: LogSource, decoder: Decoder) -> bool:
+    """Say whether every attribute that a rule's log source sets is the same in one of the decoder's."""
+    return any(
+        all(want in (None, have) for want, have in zip(wanted, source, strict=True)) for source in decoder.logsources
     )
 
 
