@@ -42,6 +42,8 @@ HERE = Path(__file__).parent
 LOG = HERE.parent.parent / "shared" / "kube-audit" / "A" / "audit.jsonl.gz"
 BATCH = 400
 WANTED = 0.4
+LEARNING = "behaviour"
+"""The pack whose detectors learn from every record: nothing can be let go for them, so it is no part of the claim."""
 STAMP = re.compile(rb'("(?:stage|requestReceived)Timestamp":")(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)')
 LAP = dt.timedelta(minutes=8)
 """The recorded events took seven and a half minutes."""
@@ -113,7 +115,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     lines = gzip.decompress(LOG.read_bytes()).splitlines()
-    packs = sorted({text.pack for text in shipped_pack_texts()})
+    packs = sorted({text.pack for text in shipped_pack_texts()} - {LEARNING})
     cores = str(len(os.sched_getaffinity(0)))
     kinds = {
         "starter, one process": ["starter", "--processes", "1"],
@@ -157,7 +159,11 @@ def main() -> None:
         },
         "events": events,
         "packs": packs,
-        "rules": sum(text.text.count("\ntitle:") + text.text.startswith("title:") for text in shipped_pack_texts()),
+        "rules": sum(
+            text.text.count("\ntitle:") + text.text.startswith("title:")
+            for text in shipped_pack_texts()
+            if text.pack in packs
+        ),
         "wanted_ratio": WANTED,
         "median_ratio": medians,
         "rounds": rounds,
