@@ -21,7 +21,7 @@ from vedette.testing.simulator import FLOW_FIELDS, Simulation, SimulationConfig
 from .agent import Agent, event_list, post
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from vedette.testing.simulator import SimulatedRecord
@@ -56,10 +56,9 @@ def request_of(format_name: str, records: Sequence[SimulatedRecord]) -> Request:
     return Request("falco", f"/intake/{format_name}", b"\n".join([*header, *items]) + b"\n")
 
 
-def requests() -> Iterator[Request]:
+def requests_of(simulation: Simulation) -> Iterator[Request]:
     """The simulated records in their order, a stretch of one format after another."""
-    config = SimulationConfig(pods=12, days=3, seed=SEED, learning_days=1, attacks=ATTACKS)
-    records = Simulation(config).records()
+    records = simulation.records()
     while batch := list(itertools.islice(records, BATCH)):
         for name in ("kube_audit", "falco", "vpc_flow"):
             alike = [record for record in batch if record.format == name]
@@ -77,21 +76,32 @@ def _what(alert: dict[str, Any]) -> tuple[str, ...]:
     return alert["finding_info"]["title"], *told["dedup_values"], str(told["first_seen_ns"]), str(alert["count"])
 
 
-async def send_all(agent: Agent, killed: random.Random | None) -> int:
-    """Send everything; insist on each request, and kill the agent between and during some of them."""
-    sent = list(requests())
+async def send(agent: Agent, requests: Iterable[Request]) -> None:
+    """Send one request after the other, and insist on each."""
+    for port, path, body in requests:
+        while not (await post(getattr(agent, port), path, body)).accepted:
+            pass
+
+
+async def send_all(agent: Agent, killed: random.Random | None) -> None:
+    """Send three days; kill the agent between and during some of the requests."""
+    config = SimulationConfig(pods=12, days=3, seed=SEED, learning_days=1, attacks=ATTACKS)
+    sent = list(requests_of(Simulation(config)))
     kills = set(killed.sample(range(1, len(sent)), KILLS)) if killed else set[int]()
-    for number, (port, path, body) in enumerate(sent):
+    for number, request in enumerate(sent):
         if number in kills:
-            doomed = asyncio.create_task(post(getattr(agent, port), path, body))
+            doomed = asyncio.create_task(send_once(agent, request))
             await asyncio.sleep(killed.uniform(0, 0.05) if killed else 0)
             agent.kill()
             await doomed
             await agent.start()
-        while not (await post(getattr(agent, port), path, body)).accepted:
-            pass
+        await send(agent, [request])
     await agent.settled()
-    return len(sent)
+
+
+async def send_once(agent: Agent, request: Request) -> None:
+    """Send a request that may meet its end."""
+    await post(getattr(agent, request.port), request.path, request.body)
 
 
 async def play(folder: Path, killed: random.Random | None) -> Counter[tuple[str, ...]]:

@@ -55,8 +55,12 @@ class Observing:
 
     def look(self, record: Record, head: Document | None, cluster: str) -> list[Deviated]:
         """Watch a record, decoded or not; return what deviates."""
-        seen = self._flows.take(self._observed(record, head, cluster))
+        seen = self.show(record, head, cluster)
         return [] if seen is None else [self._deviated(deviation, record) for deviation in self.watch.observe(seen)]
+
+    def show(self, record: Record, head: Document | None, cluster: str) -> Observation | None:
+        """Return what detectors are shown of a record; None if it adds nothing to those before it."""
+        return self._flows.take(self._observed(record, head, cluster))
 
     def _deviated(self, deviation: Deviation, record: Record) -> Deviated:
         return Deviated(deviation, record if deviation.last.seq == record.seq else None, self._decoders)

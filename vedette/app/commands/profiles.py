@@ -31,6 +31,13 @@ app = App(
     help_epilogue="`vedette profiles list --help` shows examples.",
 )
 
+app.command("vedette.app.commands.profiles_permissions:role_app", name="role", help="Make an RBAC role of one.")
+app.command(
+    "vedette.app.commands.profiles_permissions:policy_app",
+    name="network-policy",
+    help="Make a NetworkPolicy of one.",
+)
+
 Kind = Literal["container", "workload", "service_account", "user", "node", "network", "namespace"]
 AspectName = Literal["programs", "files", "peers", "calls", "actors", "images"]
 StateName = Literal["learning", "proposed", "unstable", "locked"]

@@ -15,6 +15,7 @@ import yaml
 
 from detectors.behaviour.fields import network_of, scope_of
 from vedette.app.least_privilege.learned import Basis, Peer, comment, label_text, object_name
+from vedette.schema.errors import ConfigError
 from vedette.schema.observation import Kind, Observation
 
 _NAMESPACE_LABEL: Final = "kubernetes.io/metadata.name"
@@ -28,6 +29,18 @@ class Workload(NamedTuple):
 
     namespace: str
     name: str
+
+
+def workload_of(text: str) -> Workload:
+    """Return the workload that `namespace/name` means.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    namespace, slash, name = text.partition("/")
+    if not slash:
+        raise ConfigError(f"{text!r} is no workload; write namespace/name")
+    return Workload(label_text(namespace, "a namespace"), label_text(name, "a workload"))
 
 
 class NetworkPolicy:
