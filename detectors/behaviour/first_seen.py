@@ -107,12 +107,10 @@ class FirstSeen(Plain):
 
     def observe(self, definition: Definition, seen: Observation) -> Deviation | None:
         """Learn what an entity shows, and say if it is news."""
-        plan, acts = self._plans[definition.content_hash], True
-        reading = plan.reader.read(seen)
-        if plan.exists is not None:
-            other = plan.exists(seen)
-            if all(other):
-                reading, acts = plan.reader.make(seen.cluster, other, ()), False
+        plan = self._plans[definition.content_hash]
+        other = None if plan.exists is None else plan.exists(seen)
+        acts = other is None or not all(other)
+        reading = plan.reader.read(seen) if other is None or acts else plan.reader.named(seen.cluster, other)
         if not reading.key:
             return None
         known = self.known.get(reading.key)

@@ -65,11 +65,18 @@ class Reader:
             return self.make(seen.cluster, self._entity(seen), self._parts(seen))
         texts = self._sources(seen)
         known = self._known.get(texts)
-        if known is None:
-            if len(self._known) >= _REMEMBERED_MAX:
-                self._known.clear()
-            known = self._known[texts] = self.make(seen.cluster, self._entity(seen), self._parts(seen))
-        return known
+        return known or self._remember(texts, self.make(seen.cluster, self._entity(seen), self._parts(seen)))
+
+    def named(self, cluster: str, entity: tuple[str, ...]) -> Reading:
+        """Return the reading of an entity that is only named."""
+        known = self._known.get((cluster, entity))
+        return known or self._remember((cluster, entity), self.make(cluster, entity, ()))
+
+    def _remember(self, texts: Any, reading: Reading) -> Reading:
+        if len(self._known) >= _REMEMBERED_MAX:
+            self._known.clear()
+        self._known[texts] = reading
+        return reading
 
     def make(self, cluster: str, entity: tuple[str, ...], parts: tuple[str, ...]) -> Reading:
         """Return the reading of an entity and its values."""
