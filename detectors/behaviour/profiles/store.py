@@ -155,6 +155,10 @@ class Profiles:
         value = lesson.value
         if profile.wide and value not in profile.values:
             value = settle(SHAPES[lesson.aspect], value, profile.wide)
+        if value in profile.startup and self._is_usual_by_now(lesson, profile, seen, life):
+            del profile.startup[value]
+            self._learn(lesson, profile, value, seen)
+            return
         if self._is_known(lesson, profile, value, hour):
             return
         if lesson.alias:
@@ -164,6 +168,15 @@ class Profiles:
             if lesson.alias in profile.trials or lesson.alias in profile.outside:
                 value = lesson.alias
         self._take_news(lesson, profile, value, seen, life)
+
+    def _is_usual_by_now(self, lesson: Lesson, profile: Profile, seen: Observation, life: Life | None) -> bool:
+        """Say whether a value of start-up is seen later, too, while its profile learns."""
+        if profile.settled_ns or profile.locked_ns or life is None:
+            return False
+        if starts_up(life, seen, self.terms[lesson.aspect].start_up_ns) or self.freezes.holds(lesson, seen):
+            return False
+        self.groups.touch(lesson.key)
+        return True
 
     def _is_known(self, lesson: Lesson, profile: Profile, value: str, hour: int) -> bool:
         """Say whether a value is in a profile, and note when it was seen."""

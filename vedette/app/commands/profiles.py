@@ -154,13 +154,13 @@ def lock(ids: Ids, /, *, analyst: Analyst = None, config: ConfigFile = None, dat
     return _decide("lock", ids, analyst, config, data_dir)
 
 
-@app.command(help_epilogue="Example: vedette profiles unlock 4be2c81f")
+@app.command(help_epilogue="Examples:\n  vedette profiles unlock 4be2c81f")
 def unlock(ids: Ids, /, *, analyst: Analyst = None, config: ConfigFile = None, data_dir: DataDir = None) -> int:
     """Unlock profiles: what a release brings is learned again."""
     return _decide("unlock", ids, analyst, config, data_dir)
 
 
-@app.command(help_epilogue="Example: vedette profiles forget 4be2c81f")
+@app.command(help_epilogue="Examples:\n  vedette profiles forget 4be2c81f")
 def forget(ids: Ids, /, *, analyst: Analyst = None, config: ConfigFile = None, data_dir: DataDir = None) -> int:
     """Forget profiles, locked ones too: they are learned anew, and alert nobody until then."""
     return _decide("forget", ids, analyst, config, data_dir)
@@ -201,7 +201,8 @@ def export(
 
 @app.command(
     name="import",
-    help_epilogue="""Example: vedette profiles import shop.json
+    help_epilogue="""Examples:
+  vedette profiles import shop.json
 
 Exit status: 0 in force; 2 the file is no export, or was changed; 3 no agent is running, or it is behind.""",
 )
