@@ -116,7 +116,7 @@ class FirstSeen(Plain):
         known = self.known.get(reading.key)
         settings = cast("Settings", definition.settings)
         if known is not None and not settings.straight_within_ns:
-            if not reading.value:
+            if not reading.value and (known.acted or not acts):
                 return None
             if known.values.get(reading.value, -1) >= seen.time_ns // _HOUR_NS:
                 return None
@@ -184,6 +184,10 @@ def _deviation(
     did = f"showed {len(known.values)} values of {fields}, lately: {'; '.join(usual)}"
     if not usual:
         did = f"showed no {fields}" if known.acted else "was known to exist and never seen to do anything"
+    last = known.values.get(what.value)
+    unusual = f"never seen of it in {length}"
+    if last is not None:
+        unusual = f"not seen of it for {days(seen.time_ns - last * _HOUR_NS)}"
     others = f"; {shares[0]} of {shares[1]} that are known here have shown it" if shares[1] else ""
     return Deviation(
         definition,
@@ -191,7 +195,7 @@ def _deviation(
         named(definition.by, what.entity),
         normal=f"in {length} {who} {did}",
         seen=f"{fields} = {shown(what.parts)}",
-        unusual=f"never seen of it in {length}{others}",
+        unusual=unusual + others,
         last=seen.trace(),
         observation=seen,
         first_ns=seen.time_ns,

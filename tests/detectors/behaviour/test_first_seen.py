@@ -142,6 +142,22 @@ def test_others_can_tell_that_somebody_exists() -> None:
     assert told.normal == ("in 3 days system:serviceaccount:shop:cart was known to exist and never seen to do anything")
 
 
+def test_an_act_that_shows_nothing_is_an_act() -> None:
+    bench = Bench(load(exists_by="[token_account]"))
+    token = {"resource": "serviceaccounts/token", "namespace": "shop", "name": "cart"}
+    cart = "system:serviceaccount:shop:cart"
+    bench.see(call(0, actor="kubelet", verb="create", **token), call(HOUR_S, actor=cart, verb=""))
+    (told,) = bench.see(call(3 * DAY_S, actor=cart))
+    assert told.normal == f"in 3 days {cart} showed no verb, resource"
+
+
+def test_it_says_when_something_was_seen_that_is_news_again() -> None:
+    bench = Bench(load())
+    bench.see(call(0, verb="delete"))
+    (told,) = bench.see(call(50 * DAY_S, verb="delete"))
+    assert told.unusual == "not seen of it for 50 days"
+
+
 def test_what_many_others_show_is_no_news() -> None:
     bench = Bench(load(common_from=2, common_percent=10))
     bench.see(*(call(0, actor=f"a{number}") for number in range(18)))
