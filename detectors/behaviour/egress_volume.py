@@ -11,7 +11,7 @@ Connections inside add nothing, but show that a workload lives: never to have se
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Final, NamedTuple, cast
 
 import msgspec
@@ -49,10 +49,6 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     destinations_max: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 32
     """Destinations of one entity that are known apart; of one with more, the one not used for longest is forgotten."""
 
-    def floors(self, share: float = 1.0) -> Floors:
-        """Return the floors in bytes."""
-        return Floors(self.hour_mb_min * MB * share, self.day_mb_min * MB * share, self.slow_mb_min * MB * share)
-
     @property
     def learn_h(self) -> int:
         """Return the learning period in hours, rounded up."""
@@ -72,12 +68,11 @@ class Sender(msgspec.Struct):
     told_bytes: int = 0
 
 
-class _Way(NamedTuple):
-    """A stream that bytes are added to: its name for people, and its floors."""
+class _Floored(NamedTuple):
+    """The floors of a definition: for destinations that are known, and for new ones."""
 
-    name: str
-    stream: Stream
-    floors: Floors
+    known: Floors
+    new: Floors
 
 
 class EgressVolume(Plain):
@@ -93,10 +88,12 @@ class EgressVolume(Plain):
         super().__init__()
         self._senders: Groups[Sender] = Groups(Sender, STREAMS_MAX, lambda sender: 2 + len(sender.to))
         self.state = self._senders.state
+        self._floors: dict[str, _Floored] = {}
 
     def use(self, definitions: Sequence[Definition]) -> None:
         """Put definitions in force."""
         self._reads = {found.content_hash: (reader(found.by), reader(found.value)) for found in definitions}
+        self._floors = {found.content_hash: _floored(_settings(found)) for found in definitions}
         self._senders.keep(definitions)
 
     def rebuild(self) -> None:
@@ -119,35 +116,37 @@ class EgressVolume(Plain):
         return self._add(definition, key, sender, seen, hour)
 
     def _add(self, definition: Definition, key: str, sender: Sender, seen: Observation, hour: int) -> Deviation | None:
-        settings = _settings(definition)
-        passed: list[_Way] = []
-        for way in self._ways(definition, key, sender, seen, hour):
-            stream = way.stream
+        """Add bytes to all streams that they belong to; judge those that pass their limits, the widest first."""
+        settings, every, sent = _settings(definition), sender.all, seen.bytes_out
+        known, new = self._floors[definition.content_hash]
+        if hour > every.hour:
+            _move(settings, every, hour, known)
+        if not every.add(hour, sent):
+            count(self.left_out, "late", definition)
+        passed = [(every, known)] if every.now >= every.limit else []
+        values = self._reads[definition.content_hash][1](seen)
+        if values:
+            name = bounded_text(" ".join(values))
+            stream = sender.to.get(name) or self._begin(definition, key, sender, name, hour)
             if hour > stream.hour:
-                stream.move(hour)
-                known = hour - stream.since >= settings.learn_h and len(stream.days) >= _DAYS_MIN
-                if not known:
-                    stream.excess = 0.0
-                stream.limit = stream.judge_from(way.floors) if known else math.inf
-            if not stream.add(hour, seen.bytes_out) and stream is sender.all:
-                count(self.left_out, "late", definition)
+                _move(settings, stream, hour, known)
+            stream.add(hour, sent)
+            if hour - stream.since < settings.learn_h and stream.since >= every.since + DAY_H:
+                passed += self._add_new(settings, sender, hour, sent, new)
             if stream.now >= stream.limit:
-                passed.append(way)
+                passed.append((stream, known))
         return self._judge(definition, seen, sender, passed) if passed else None
 
-    def _ways(self, definition: Definition, key: str, sender: Sender, seen: Observation, hour: int) -> Iterator[_Way]:
-        """Return the streams that an observation belongs to, the widest first."""
-        settings = _settings(definition)
-        yield _Way("outside", sender.all, settings.floors())
-        values = self._reads[definition.content_hash][1](seen)
-        if not values:
-            return
-        name = bounded_text(" ".join(values))
-        stream = sender.to.get(name) or self._begin(definition, key, sender, name, hour)
-        is_new = stream.since >= sender.all.since + DAY_H and hour - stream.since < settings.learn_h
-        if is_new and not sender.overflowing:
-            yield _Way(f"to destinations that are new to it ({name})", sender.new, settings.floors(settings.new_share))
-        yield _Way(f"to {name}", stream, settings.floors())
+    def _add_new(
+        self, settings: Settings, sender: Sender, hour: int, sent: int, floors: Floors
+    ) -> list[tuple[Stream, Floors]]:
+        """Add what goes to a destination that was not known when the entity was."""
+        if sender.overflowing:
+            return []
+        if hour > sender.new.hour:
+            _move(settings, sender.new, hour, floors)
+        sender.new.add(hour, sent)
+        return [(sender.new, floors)] if sender.new.now >= sender.new.limit else []
 
     def _begin(self, definition: Definition, key: str, sender: Sender, name: str, hour: int) -> Stream:
         """Begin to know a destination; the one not used for longest gives way."""
@@ -160,16 +159,17 @@ class EgressVolume(Plain):
         return stream
 
     def _judge(
-        self, definition: Definition, seen: Observation, sender: Sender, passed: Sequence[_Way]
+        self, definition: Definition, seen: Observation, sender: Sender, passed: Sequence[tuple[Stream, Floors]]
     ) -> Deviation | None:
         """Tell what is too much, unless it was told within a day; either way it is not learned."""
         every = sender.all
         sent = every.now + every.rest
         every.odd = True
-        told = _told(definition, seen, passed[0], self._reads[definition.content_hash][0](seen))
-        for way in passed:
-            way.stream.odd, way.stream.excess = True, 0.0
-            way.stream.limit = way.stream.now * _LOOK_AGAIN + MB
+        reads = self._reads[definition.content_hash]
+        told = _told(definition, seen, (reads[0](seen), reads[1](seen)), sender, passed[0])
+        for stream, _ in passed:
+            stream.odd, stream.excess = True, 0.0
+            stream.limit = stream.now * _LOOK_AGAIN + MB
         if every.hour - sender.told_hour < DAY_H and sent < _AGAIN * sender.told_bytes:
             return None
         sender.told_hour, sender.told_bytes = every.hour, sent
@@ -178,8 +178,28 @@ class EgressVolume(Plain):
         return told
 
 
-def _told(definition: Definition, seen: Observation, way: _Way, entity: tuple[str, ...]) -> Deviation:
-    name, stream, floors = way
+def _move(settings: Settings, stream: Stream, hour: int, floors: Floors) -> None:
+    """Go on to a later hour; until enough is known of a stream, nothing is too much and nothing adds up."""
+    stream.move(hour)
+    if hour - stream.since >= settings.learn_h and len(stream.days) >= _DAYS_MIN:
+        stream.limit = stream.judge_from(floors)
+    else:
+        stream.limit, stream.excess = math.inf, 0.0
+
+
+def _told(
+    definition: Definition,
+    seen: Observation,
+    found: tuple[tuple[str, ...], tuple[str, ...]],
+    sender: Sender,
+    passed: tuple[Stream, Floors],
+) -> Deviation:
+    (entity, destination), (stream, floors) = found, passed
+    name = "outside"
+    if stream is sender.new:
+        name = f"to destinations that are new to it ({shown(destination)})"
+    elif stream is not sender.all:
+        name = f"to {shown(destination)}"
     usual, _ = stream.usual_day()
     amount, limit, span = stream.now, stream.hour_limit(floors.hour), "in this hour"
     if amount < limit:
@@ -209,6 +229,14 @@ def _size(volume: float) -> str:
     if volume >= 1000 * MB:
         return f"{volume / MB / 1000:,.1f} GB"
     return f"{volume / MB:,.0f} MB" if volume >= 10 * MB else f"{volume / MB:,.1f} MB"
+
+
+def _floored(settings: Settings) -> _Floored:
+    megabytes = (settings.hour_mb_min, settings.day_mb_min, settings.slow_mb_min)
+    return _Floored(
+        Floors(*(floor * MB for floor in megabytes)),
+        Floors(*(floor * MB * settings.new_share for floor in megabytes)),
+    )
 
 
 def _settings(definition: Definition) -> Settings:

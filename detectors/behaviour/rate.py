@@ -227,7 +227,8 @@ class Rate(Plain):
             self._tallies.touch(key)
             count_seen, _ = tally.counts(slot)
             held = key in deviating or tally.told == slot
-            tally.held = (tally.held or slot) if held else 0
+            goes_on = tally.held and slot - tally.learned <= clock.per_hour
+            tally.held = (tally.held if goes_on else slot) if held else 0
             normal = not held or (slot - tally.held) * settings.interval_ns >= _HOLD_NS
             clock.learn(tally, slot, count_seen, seen=normal)
             count(self.left_out, "evicted", definition, self._tallies.weigh(key, tally))

@@ -162,6 +162,13 @@ def test_what_deviates_is_not_learned_for_a_day() -> None:
     assert later[-1].last.time_ns < (START_S + 9 * DAY_S) * SECOND_NS, "after some days it is the new normal"
 
 
+def test_what_deviates_once_a_day_is_told_each_day() -> None:
+    bench = Bench("count_min: 12")
+    bench.steady(4, 5 * HOUR_S)
+    for day in range(4, 12):
+        assert bench.see_many(day * DAY_S + 3 * HOUR_S, 25, 4.0)
+
+
 def test_disorder_of_minutes_changes_nothing() -> None:
     bench = Bench("count_min: 20")
     bench.steady(4, HOUR_S)
