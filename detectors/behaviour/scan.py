@@ -29,9 +29,10 @@ from vedette.schema.limits import SECOND_NS
 from vedette.schema.observation import Kind, Observation, Trace
 
 CONTACTS_MAX: Final = 150_000
-"""Targets that all entities of all definitions may have together: about 35 MB."""
+"""What all entities of all definitions may weigh: a target 1, an entity `_SOURCE_WEIGHT` more. Measured: 20 to 40 MB."""
 RECENT_MAX: Final = 64
 """First contacts of the window that are kept for the test; it needs a handful."""
+_SOURCE_WEIGHT: Final = 5
 _HOUR_NS: Final = 3_600 * SECOND_NS
 _SHOWN: Final = 12
 _LOG_RATIO_MAX: Final = math.log(1e9)
@@ -102,7 +103,7 @@ class Scan(Plain):
         """Begin without having seen anything."""
         super().__init__()
         self._sources: Groups[Source] = Groups(
-            Source, CONTACTS_MAX, lambda source: len(source.contacts) + len(source.recent)
+            Source, CONTACTS_MAX, lambda source: _SOURCE_WEIGHT + len(source.contacts) + len(source.recent)
         )
         self.state = self._sources.state
         self._tests: dict[str, _Test] = {}
@@ -124,10 +125,13 @@ class Scan(Plain):
         read_entity, read_target = self._reads[definition.content_hash]
         entity, parts = read_entity(seen), read_target(seen)
         key = self._sources.key(definition, seen.cluster, entity)
-        source, target, hour = self._sources.get(key), bounded_text(" ".join(parts)), seen.time_ns // _HOUR_NS
+        source, target, hour = self._sources.get(key), " ".join(parts), seen.time_ns // _HOUR_NS
         if source is None:
             source = Source(owner_of(seen), {})
             count(self.left_out, "evicted", definition, self._sources.add(key, source))
+        elif source.contacts.get(target, -1) >= hour:
+            return None
+        target = bounded_text(target)
         last = source.contacts.get(target, -1)
         if last >= hour:
             return None

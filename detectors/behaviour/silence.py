@@ -33,16 +33,15 @@ from vedette.schema.limits import SECOND_NS
 from vedette.schema.observation import Kind, Observation, Trace
 
 SPEAKERS_MAX: Final = 20_000
-"""Sources, sensors and nodes that are remembered together: about 25 MB. A cluster has 5,000 nodes at the most."""
-_SENSORS_MAX: Final = 8
-"""Sensors of one node."""
-_SWEEP_NS: Final = 10 * SECOND_NS
-"""How often, by arrival time, it is asked who is silent."""
+"""Sources, sensors and nodes that are remembered: 25 MB (measured). A cluster has 5,000 nodes at the most."""
+_SWEEP_NS: Final = 5 * SECOND_NS
+"""How often, by arrival time, it is asked who is silent. A silence is told where two in a row find it: a kubelet that
+has just begun asks for this and that a moment before it asks to be registered."""
 _WITNESS_AFTER_S: Final = 30
 """How much later than a sensor its node must have spoken, at the least; else by the sensor's longest usual pause: a
 node that broke down in the middle of one was heard of for that long."""
 _OTHERS_AFTER_NS: Final = 120 * SECOND_NS
-_HABIT_TIMES: Final = 100
+_HABIT_TIMES: Final = 30
 """A habit counts when it was watched for so many times the silence that would be told."""
 _YOUNG_TIMES: Final = 20
 _YOUNG_S: Final = 3_600
@@ -66,6 +65,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rare_per_mille: Annotated[int, msgspec.Meta(ge=0, le=500)] = 2
     """Share of the time, in thousandths, that may have been spent in longer pauses than the usual one."""
     learn_for_ns: int = 86_400 * SECOND_NS
+    forget_after_ns: int = 30 * 86_400 * SECOND_NS
+    """Silence without being told, after which somebody is forgotten: nodes that are gone."""
     sensors: tuple[str, ...] = ("falco",)
     """Formats that nodes' sensors speak."""
     witness: bool = True
@@ -76,7 +77,7 @@ class Speaker(msgspec.Struct):
     """Who speaks: when it was last heard, and how long it is used to pause (see `silence_habit`).
 
     `last_ns` and `up_ns` are arrival times; `up_ns` is when it began again after more than a pause. `told_ns`: when its
-    silence was told, 0 if it is not silent. `sensors`, of a node: the keys of its sensors.
+    silence was told, 0 if it is not silent. `noticed`: whether it was found silent, but not told yet.
     """
 
     owner: str
@@ -88,7 +89,7 @@ class Speaker(msgspec.Struct):
     habit: dict[int, int] = {}
     up_ns: int = 0
     told_ns: int = 0
-    sensors: list[str] = []
+    noticed: bool = False
 
 
 class _Heard(NamedTuple):
@@ -133,8 +134,8 @@ class Silence(Plain):
             return self._hear(definition, seen, _SOURCES)
         if seen.kind is Kind.CALL:
             if seen.node:
-                return self._vouch(definition, seen)
-            if seen.resource == "nodes" and seen.verb == "delete" and seen.outcome == "allow":
+                self._vouch(definition, seen)
+            elif seen.resource == "nodes" and seen.verb == "delete" and seen.outcome == "allow":
                 self._forget(definition, seen)
             return None
         if not seen.node or seen.format not in cast("Settings", definition.settings).sensors:
@@ -155,7 +156,7 @@ class Silence(Plain):
         told = _recovered(definition, speaker, seen) if speaker.told_ns else None
         if told is None and speaker.last_ns >= self._up_ns(definition):
             learn(speaker.habit, pause_ns)
-        speaker.told_ns = 0
+        speaker.told_ns, speaker.noticed = 0, False
         speaker.last_ns, speaker.trace = seen.arrival_ns, seen.trace()
         return told
 
@@ -165,16 +166,13 @@ class Silence(Plain):
         speaker = self._speakers.get(key)
         if speaker is not None and seen.arrival_ns - speaker.last_ns < SECOND_NS:
             return None
-        node = self._witness(definition, seen.cluster, names)
-        if node is not None and key not in node.sensors:
-            self._speakers.touch(self._speakers.key(definition, seen.cluster, _without(definition, names, _SOURCE)))
-            node.sensors = [*node.sensors, key][-_SENSORS_MAX:]
-        owner = _NAMES if node is None else _VOUCHED
+        vouched = self._witness(definition, seen.cluster, names) is not None
+        owner = _VOUCHED if vouched else _NAMES
         if speaker is not None and speaker.owner != owner:
             speaker = self._speakers.forget(key)
             speaker.owner = owner
             self._add(definition, key, speaker)
-        if node is not None or not cast("Settings", definition.settings).witness:
+        if vouched or not cast("Settings", definition.settings).witness:
             self._hear_others(definition, names, seen, speaker)
         return self._hear(definition, seen, owner)
 
@@ -198,11 +196,8 @@ class Silence(Plain):
         ):
             learn(others.habit, seen.arrival_ns - speaker.last_ns)
 
-    def _vouch(self, definition: Definition, seen: Observation) -> Deviation | None:
-        """Hear of a node from the API server; a kubelet that asks to be registered has just begun.
-
-        Says if that shows that a sensor of it is silent.
-        """
+    def _vouch(self, definition: Definition, seen: Observation) -> None:
+        """Hear of a node from the API server; a kubelet that asks to be registered has just begun."""
         names = _without(definition, self._reads[definition.content_hash][0](seen), _SOURCE)
         key = self._speakers.key(definition, seen.cluster, names)
         node = self._speakers.get(key)
@@ -210,13 +205,10 @@ class Silence(Plain):
             node = _speaker(_VOUCHED, names, seen)
             self._add(definition, key, node)
         begins = seen.resource == "nodes" and seen.verb == "create"
-        if not begins and seen.time_ns - node.trace.time_ns < SECOND_NS:
-            return None
-        self._speakers.touch(key)
-        node.last_ns, node.trace = seen.arrival_ns, seen.trace()
-        node.up_ns = seen.arrival_ns if begins else node.up_ns
-        told = (self._ask(definition, sensor, seen.arrival_ns) for sensor in node.sensors)
-        return next((found for found in told if found is not None), None)
+        if begins or seen.time_ns - node.trace.time_ns >= SECOND_NS:
+            self._speakers.touch(key)
+            node.last_ns, node.trace = seen.arrival_ns, seen.trace()
+            node.up_ns = seen.arrival_ns if begins else node.up_ns
 
     def _forget(self, definition: Definition, seen: Observation) -> None:
         """A node was deleted: its sensor has nothing to say any more."""
@@ -242,9 +234,7 @@ class Silence(Plain):
             elif clock.last_ns < now_ns:
                 self._speakers.touch(key)
                 clock.last_ns = now_ns
-                keys = [key for key, _ in self._speakers.of(definition)]
-                told = (self._ask(definition, key, now_ns) for key in keys)
-                found += [deviation for deviation in told if deviation is not None]
+                found += self._sweep(definition, now_ns)
         return found
 
     def resume(self, arrival_ns: int) -> None:
@@ -260,17 +250,28 @@ class Silence(Plain):
         clock = self._speakers.get(self._speakers.key(definition, "", _CLOCK))
         return 0 if clock is None else clock.up_ns
 
-    def _ask(self, definition: Definition, key: str, now_ns: int) -> Deviation | None:
+    def _sweep(self, definition: Definition, now_ns: int) -> list[Deviation]:
+        """Ask who has fallen silent; forget who has been for long, and was not told."""
+        settings = cast("Settings", definition.settings)
+        earliest_ns, oldest_ns = now_ns - settings.quiet_min_ns, now_ns - settings.forget_after_ns
+        told: list[Deviation | None] = []
+        for key, speaker in self._speakers.of(definition):
+            if speaker.last_ns > earliest_ns or speaker.told_ns or "" in speaker.names:
+                continue
+            if speaker.last_ns < oldest_ns:
+                self._speakers.forget(key)
+                continue
+            told.append(self._ask(definition, key, speaker, now_ns))
+        return [deviation for deviation in told if deviation is not None]
+
+    def _ask(self, definition: Definition, key: str, speaker: Speaker, now_ns: int) -> Deviation | None:
         """Ask whether somebody has fallen silent, who was not before."""
-        speaker = self._speakers.get(key)
-        if speaker is None or speaker.told_ns or "" in speaker.names:
-            return None
-        if now_ns - speaker.last_ns < cast("Settings", definition.settings).quiet_min_ns:
-            return None
-        told = self._examine(definition, speaker, now_ns)
-        if told is not None:
+        found = self._examine(definition, speaker, now_ns)
+        told = found if speaker.noticed else None
+        if (found is not None) is not speaker.noticed or told is not None:
             self._speakers.touch(key)
-            speaker.told_ns = now_ns
+            speaker.noticed = found is not None
+            speaker.told_ns = 0 if told is None else now_ns
         return told
 
     def _examine(self, definition: Definition, speaker: Speaker, now_ns: int) -> Deviation | None:

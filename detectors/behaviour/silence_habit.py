@@ -13,7 +13,7 @@ from typing import Final
 from vedette.schema.limits import SECOND_NS
 
 _LONGEST_S: Final = 30 * 86_400
-_FORGET_S: Final = 14 * 86_400
+_FORGET_S: Final = 28 * 86_400
 """Time watched at which the past counts half from then on."""
 
 
