@@ -29,7 +29,7 @@ from vedette.schema.limits import SECOND_NS
 from vedette.schema.observation import Kind, Observation, Trace
 
 CONTACTS_MAX: Final = 150_000
-"""What all entities of all definitions may weigh: a target 1, an entity `_SOURCE_WEIGHT` more. Measured: 20 to 40 MB."""
+"""What all entities of all definitions may weigh: a target 1, an entity `_SOURCE_WEIGHT` more. Measured: 40 MB."""
 RECENT_MAX: Final = 64
 """First contacts of the window that are kept for the test; it needs a handful."""
 _SOURCE_WEIGHT: Final = 5
