@@ -47,6 +47,7 @@ TALLIES: Tallies = {
     ("findings", "falco", "other"): 7,
     ("findings", "falco", "unloaded since"): 9,
     ("correlation_left_out", "late", EXEC): 3,
+    ("behaviour_left_out", "evicted", EXEC): 2,
     ("shadow_findings", "audit", EXEC): 6,
     ("shadow_alerts", "audit", "high", EXEC): 2,
     ("exception_hits", "a\x1b\n", EXEC): 5,
