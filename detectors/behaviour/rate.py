@@ -37,6 +37,8 @@ _AGAIN_NS: Final = HOUR_NS
 """What goes on is told again this much later."""
 _HOLD_NS: Final = _DAY_NS
 """How long what deviates is not learned; after that it is the new normal."""
+_DOUBT: Final = 1e-4
+"""What is less likely than this is not learned either: it may be the edge of something."""
 _GROWTH: Final = 1.1
 """A running interval is judged again when its count has grown by this."""
 _CLASS: Final = ("\0class",)
@@ -213,7 +215,8 @@ class Rate(Plain):
             deviation = self._tell(definition, key, tally, slot, found, None)
             if deviation is not None:
                 yield deviation
-        self._learn(definition, slot, present, {key for _, key in first})
+        doubted = {key for found, key in judged if found.chance < _DOUBT}
+        self._learn(definition, slot, present, doubted | {key for _, key in first})
 
     def _learn(self, definition: Definition, slot: int, keys: Sequence[str], deviating: set[str]) -> None:
         settings, clock = _settings(definition), self._clocks[definition.content_hash]

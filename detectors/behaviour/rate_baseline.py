@@ -26,6 +26,8 @@ _SCATTER: Final = 1.0
 """Over-dispersion (1/shape) that is assumed of what was not seen to scatter, with the weight of one squared count."""
 _SCATTER_MIN: Final = 0.02
 """Even what comes like clockwork comes twice at times."""
+_PAIR: Final = 1.5
+"""Shape of two slots over that of one: 1 if they rose and fell together, 2 if they knew nothing of each other."""
 _RARE: Final = 0.3
 """Below that mean most intervals are empty anyway; above it whole empty hours are nights, of which nothing follows."""
 _SUMS: Final = struct.Struct(f"<{WEEK_H}f")
@@ -112,7 +114,7 @@ class Clock(msgspec.Struct, frozen=True):
     def chance(self, tally: Tally, slot: int, base: Tally) -> float:
         """Return how likely a count as high as a tally's of a slot is, alone or with the slot before, by a baseline.
 
-        Two looks at one thing: the chance is doubled. The two slots share their gamma factor, which is cautious.
+        Two looks at one thing: the chance is doubled. What makes one slot busy is taken to last into the next by half.
         """
         count, before = tally.counts(slot)
         mean, shape = self.expect(base, slot)
@@ -120,7 +122,7 @@ class Clock(msgspec.Struct, frozen=True):
         if not before:
             return alone
         mean_before, _ = self.expect(base, slot - 1)
-        return min(1.0, 2.0 * min(alone, count_tail(count + before, mean + mean_before, shape)))
+        return min(1.0, 2.0 * min(alone, count_tail(count + before, mean + mean_before, _PAIR * shape)))
 
     def learn(self, tally: Tally, slot: int, count: int, *, seen: bool = True) -> None:
         """Close a slot with its count (not `seen`: with what was expected in place of what deviated); `touch` first.
