@@ -50,6 +50,8 @@ _DAY_NS: Final = 86_400 * SECOND_NS
 _HOUR_NS: Final = 3_600 * SECOND_NS
 _NIGHT_BEFORE_H: Final = 6
 _NIGHT_FROM_H: Final = 22
+_ALIKE: Final = frozenset({"deployments", "statefulsets", "replicasets", "replicationcontrollers"})
+"""Who rolls out the one rolls out the others some day."""
 _OWN: Final = "(own)"
 _OTHER: Final = "(other)"
 _CLUSTER: Final = "(cluster)"
@@ -58,7 +60,7 @@ _WIDE_IPV6: Final = 48
 
 
 def deed(seen: Observation) -> str:
-    """Say what sensitive thing a call did, `write deployments`; "" of all others. Verbs of one effect are one."""
+    """Say what sensitive thing a call did, `write cronjobs`; "" of all others. Verbs of one effect are one."""
     resource, verb = seen.resource, seen.verb
     if resource in _ENTRY:
         return f"use {resource}"
@@ -66,7 +68,7 @@ def deed(seen: Observation) -> str:
         return f"{'get' if verb == 'get' else 'list'} {resource}" if resource in _READ else ""
     if resource not in _WRITTEN:
         return ""
-    return f"{'delete' if verb in _DELETES else 'write'} {resource}"
+    return f"{'delete' if verb in _DELETES else 'write'} {'workloads' if resource in _ALIKE else resource}"
 
 
 def night_deed(seen: Observation) -> str:
