@@ -35,6 +35,8 @@ RECENT_MAX: Final = 64
 _SOURCE_WEIGHT: Final = 5
 _HOUR_NS: Final = 3_600 * SECOND_NS
 _SHOWN: Final = 12
+_LAST: Final = 8
+"""Refused targets that tell what differs: somebody may sweep hosts right after ports."""
 _LOG_RATIO_MAX: Final = math.log(1e9)
 _OUTCOMES: Final = ("allow", "deny")
 _Share = Annotated[float, msgspec.Meta(gt=0, lt=1)]
@@ -190,8 +192,8 @@ def _ratio(test: _Test, recent: Sequence[Contact]) -> float:
 
 
 def _differs(definition: Definition, recent: Sequence[Contact]) -> str:
-    """Name the field that has the most values among refused targets; of equals the first."""
-    refused = [contact.target for contact in recent if contact.refused]
+    """Name the field that has the most values among the last refused targets; of equals the first."""
+    refused = [contact.target for contact in recent if contact.refused][-_LAST:]
     counts = [len({target[position] for target in refused}) for position in range(len(definition.value))]
     return definition.value[counts.index(max(counts))]
 

@@ -171,6 +171,12 @@ def test_definitions_share_scans_by_what_differs(differs: str, ports: bool, host
     assert bool(Bench(settings).see(*both)) is hosts
 
 
+def test_a_sweep_right_after_a_scan_of_ports_is_told_as_such() -> None:
+    bench = Bench("differs: peer")
+    assert bench.see(*knocks("d" * 40, gap_s=5)) == []
+    assert bench.see(*(contact(300 + number, "deny", peer=f"10.0.1.{number}", port=22) for number in range(8)))
+
+
 def test_disorder_of_minutes_changes_nothing() -> None:
     mixed = knocks("ddddaddd")
     Random(3).shuffle(mixed)
