@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from detectors.behaviour.definition import Definition
+from detectors.behaviour.fields import FIELDS
 from detectors.behaviour.first_seen import FirstSeen
 from detectors.behaviour.loading import load_definitions
 from detectors.behaviour.testing import passes
@@ -234,3 +235,35 @@ def test_a_flood_of_made_up_names_evicts_itself_and_hides_no_attack() -> None:
 def test_wrong_settings_are_refused(setting: str, message: str) -> None:
     (error,) = load_definitions([RuleText("a.yml", TEXT.replace("learn_for: 2d", setting), "test")], SETTINGS).errors
     assert message in str(error)
+
+
+@pytest.mark.parametrize(
+    ("field", "values", "expected"),
+    [
+        ("deed", {"verb": "get", "resource": "pods/exec"}, "use pods/exec"),
+        ("deed", {"verb": "watch", "resource": "secrets"}, "list secrets"),
+        ("deed", {"verb": "patch", "resource": "deployments"}, "write workloads"),
+        ("deed", {"verb": "create", "resource": "statefulsets"}, "write workloads"),
+        ("deed", {"verb": "deletecollection", "resource": "jobs"}, "delete jobs"),
+        ("deed", {"verb": "patch", "resource": "pods/status"}, ""),
+        ("deed", {"verb": "list", "resource": "pods"}, ""),
+        ("deed_or_list", {"verb": "list", "resource": "pods"}, "list pods"),
+        ("deed_or_list", {"verb": "get", "resource": "configmaps"}, ""),
+        ("night_deed", {"verb": "get", "resource": "secrets", "time_s": 3 * HOUR_S}, "get secrets"),
+        ("night_deed", {"verb": "get", "resource": "secrets", "time_s": 22 * HOUR_S}, "get secrets"),
+        ("night_deed", {"verb": "get", "resource": "secrets", "time_s": 6 * HOUR_S}, ""),
+        ("privilege_deed", {"verb": "create", "resource": "rolebindings"}, "write rolebindings"),
+        ("privilege_deed", {"verb": "list", "resource": "rolebindings"}, ""),
+        ("privilege_deed", {"verb": "create", "resource": "pods"}, ""),
+        ("reach", {"actor": "system:serviceaccount:shop:cart", "namespace": "shop"}, "(own)"),
+        ("reach", {"actor": "system:serviceaccount:shop:cart", "namespace": "sho"}, "(other)"),
+        ("reach", {"actor": "system:serviceaccount:shop:cart"}, "(cluster)"),
+        ("reach", {"actor": "ann", "namespace": "shop"}, "shop"),
+        ("token_account", {"verb": "get", "resource": "serviceaccounts/token", "name": "a", "namespace": "b"}, ""),
+        ("wide_network", {"address": "10.200.3.4"}, "10.200.0.0/16"),
+        ("wide_network", {"address": "2001:db8:1:2::3"}, "2001:db8:1::/48"),
+        ("wide_network", {"address": "nowhere"}, "nowhere"),
+    ],
+)
+def test_what_fields_tell_of_a_call(field: str, values: dict[str, Any], expected: str) -> None:
+    assert FIELDS[field](call(**({"time_s": 0} | values))) == expected
