@@ -4,6 +4,8 @@ Edges are the aspect `peers` of the profiles that `detectors.behaviour.profile` 
 they are known, by the address of a service or the network outside else. What a new image brings along belongs to it:
 it is given until it has opened 40 connections to show whom it talks to, and a peer that two of its pods talk to, or one
 now and then, is learned. One pod of several that turns to a new peer again and again within minutes is no release.
+
+An edge is told ten minutes after it was seen: until then a release may be heard of that brought it along.
 """
 
 from __future__ import annotations
@@ -15,13 +17,14 @@ import msgspec
 
 from detectors.behaviour.definition import Definition
 from detectors.behaviour.deviation import Deviation
-from detectors.behaviour.groups import count, named
+from detectors.behaviour.groups import count
 from detectors.behaviour.plain import Plain
 from detectors.behaviour.profiles.lessons import EGRESS
 from detectors.behaviour.profiles.state import Moments
 from detectors.behaviour.profiles.store import Profiles
-from detectors.behaviour.profiles.telling import group_of, tell
+from detectors.behaviour.profiles.telling import tell
 from detectors.behaviour.profiles.terms import Aspect, Terms
+from detectors.behaviour.profiles.waiting import Waiting
 from vedette.schema.observation import Observation
 from vedette.schema.operator import KeyedState
 
@@ -43,9 +46,15 @@ class NewEdge(Plain):
         super().__init__()
         self.state: KeyedState[Moments] = KeyedState(Moments)
         self.profiles = Profiles()
+        self.waiting = Waiting(self.profiles)
+
+    def share(self, profiles: Profiles, waiting: Waiting) -> None:
+        """Judge by the profiles of another, who tells what waited long enough."""
+        self.profiles, self.waiting = profiles, waiting
 
     def use(self, definitions: Sequence[Definition]) -> None:
         """Put definitions in force."""
+        self.waiting.use(self.type_name, definitions)
         terms = [cast("Terms", found.settings) for found in definitions]
         self.profiles.use(self.type_name, [(Aspect.PEERS, one) for one in terms])
 
@@ -60,18 +69,5 @@ class NewEdge(Plain):
             if news.reason:
                 count(self.left_out, news.reason, definition)
                 continue
-            told = tell(news, seen)
-            group = named(*group_of(definition, seen))
-            return Deviation(
-                definition,
-                seen.cluster,
-                group,
-                normal=told.normal,
-                seen=told.seen,
-                unusual=told.unusual,
-                last=seen.trace(),
-                observation=seen,
-                first_ns=seen.time_ns,
-                evidence=told.evidence,
-            )
+            return next(self.waiting.hold(definition, seen, news, tell(news, seen)), None)
         return None

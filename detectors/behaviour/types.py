@@ -40,8 +40,8 @@ SETTINGS: Final[dict[str, type[msgspec.Struct]]] = {kind.type_name: kind.setting
 def make_detectors() -> tuple[Detector, ...]:
     """Make one detector of each type, in a fixed order."""
     made = tuple(kind() for kind in _TYPES)
-    profiles = next(found.profiles for found in made if isinstance(found, ProfileDeviations))
+    judge = next(found for found in made if isinstance(found, ProfileDeviations))
     for found in made:
         if isinstance(found, NewEdge):
-            found.profiles = profiles
+            found.share(judge.profiles, judge.waiting)
     return made

@@ -136,7 +136,7 @@ class Moments(msgspec.Struct, tag="moments"):
 
 
 class Held(msgspec.Struct, tag="held"):
-    """A deviation that waits for the word that somebody opened a session in the pod: sources may be minutes apart."""
+    """A deviation that waits for what may explain it: sources may be minutes apart."""
 
     owner: str
     content_hash: str
@@ -147,6 +147,8 @@ class Held(msgspec.Struct, tag="held"):
     value: str
     sentences: tuple[str, str, str]
     evidence: tuple[tuple[str, str], ...] = ()
+    life: str = ""
+    """Of a new peer: the life of the workload, whose release may explain it."""
 
 
 Row = Profile | Life | Moments | Held

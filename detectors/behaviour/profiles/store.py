@@ -295,6 +295,15 @@ class Profiles:
         del profile.trials[value]
         return None
 
+    def try_after_all(self, key: str, value: str, seen: Observation) -> None:
+        """Put a peer that deviated on trial: a release was heard of after it."""
+        profile = self.groups.get(key)
+        if isinstance(profile, Profile) and value in profile.outside:
+            self.groups.touch(key)
+            del profile.outside[value]
+            _bounded_put(profile.trials, value, Trial(seen.time_ns, seen.address, [seen.time_ns]), TRIALS_MAX)
+            self.groups.weigh(key, profile)
+
     # --- changing a profile -------------------------------------------------------------------------------------------
     def _learn(self, lesson: Lesson, profile: Profile, value: str, seen: Observation) -> None:
         """Learn a value, if nothing forbids it."""

@@ -24,10 +24,18 @@ _IN_CONTAINER: Final = ("namespace", "workload", "container")
 _DOES: Final = {
     Aspect.PROGRAMS: "ran",
     Aspect.FILES: "opened",
-    Aspect.PEERS: "talked to",
-    Aspect.CALLS: "made the calls",
+    Aspect.PEERS: "had",
+    Aspect.CALLS: "made",
     Aspect.ACTORS: "was used by",
-    Aspect.IMAGES: "ran the images",
+    Aspect.IMAGES: "ran",
+}
+_THINGS: Final = {
+    Aspect.PROGRAMS: ("program", "programs"),
+    Aspect.FILES: ("file", "files"),
+    Aspect.PEERS: ("connection", "different connections"),
+    Aspect.CALLS: ("request", "different requests"),
+    Aspect.ACTORS: ("user and client", "users and clients"),
+    Aspect.IMAGES: ("image", "images"),
 }
 
 
@@ -47,12 +55,11 @@ def tell(news: News, seen: Observation) -> Told:
     values = [*profile.values, *profile.startup]
     does, who = _DOES[aspect], entity_text(profile.entity)
     usual = "; ".join(value_text(aspect, value)[:_CHARS] for value in _usual(profile))
-    known = f"in {age} {who} {does} {len(values)} different {_thing(aspect)}"
+    known = f"in {age} {who} {does} {_counted(len(values), aspect)}"
     state = "locked" if profile.locked_ns else "learned"
     return Told(
         f"{known}{', most often: ' if usual else ''}{usual}",
-        f"{who} {does.replace('made the calls', 'called').replace('ran the images', 'ran')} "
-        f"{bounded_text(value_text(aspect, _value_of(news.lesson)))}",
+        f"{who} {does} {bounded_text(value_text(aspect, _value_of(news.lesson)))}",
         f"not in its {state} profile of {age}" + _near(news),
         _evidence(aspect, _value_of(news.lesson), seen),
     )
@@ -112,8 +119,9 @@ def _value_of(lesson: Lesson) -> str:
     return lesson.value
 
 
-def _thing(aspect: Aspect) -> str:
-    return {Aspect.ACTORS: "users and clients", Aspect.IMAGES: "repositories"}.get(aspect, aspect)
+def _counted(count: int, aspect: Aspect) -> str:
+    one, many = _THINGS[aspect]
+    return f"{count} {one if count == 1 else many}"
 
 
 def _evidence(aspect: Aspect, value: str, seen: Observation) -> tuple[tuple[str, str], ...]:
