@@ -266,4 +266,5 @@ def test_wrong_settings_are_refused(setting: str, message: str) -> None:
     ],
 )
 def test_what_fields_tell_of_a_call(field: str, values: dict[str, Any], expected: str) -> None:
-    assert FIELDS[field](call(**({"time_s": 0} | values))) == expected
+    told: dict[str, Any] = {"time_s": 0} | values
+    assert FIELDS[field](call(**told)) == expected
