@@ -27,9 +27,9 @@ from detectors.behaviour.statistics import discoveries
 from vedette.schema.limits import SECOND_NS
 from vedette.schema.observation import Observation
 
-WEIGHT_MAX: Final = 60_000
-"""What all tallies may weigh: 1 for one of an hour or less, 3 for one with hours of the week; about 50 MB."""
-_SEASONED: Final = 3
+WEIGHT_MAX: Final = 50_000
+"""What all tallies may weigh: 1 for one of an hour or less, 2 for one with hours of the week; about 50 MB."""
+_SEASONED: Final = 2
 _DAY_NS: Final = 86_400 * SECOND_NS
 _LATE_NS: Final = 120 * SECOND_NS
 """How long after its end an interval is closed: sources are minutes apart."""
