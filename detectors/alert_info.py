@@ -10,7 +10,8 @@ from vedette.schema.level import Level
 class AlertInfo(msgspec.Struct, frozen=True):
     """What a table says of one alert; what it leaves out is None, and stays as the sensor has it.
 
-    `covers` names the rows of the coverage table (`C20`) that the alert is about. `pack` ships the table.
+    `covers` names the rows of the coverage table (`C20`) that the alert is about. What is in `shadow` counts,
+    and alerts nobody. `pack` ships the table.
     """
 
     level: Level | None = None
@@ -22,4 +23,5 @@ class AlertInfo(msgspec.Struct, frozen=True):
     falsepositives: tuple[str, ...] | None = None
     dedup_as: str | None = None
     description: str | None = None
+    shadow: bool | None = None
     pack: str = ""

@@ -11,6 +11,7 @@ falco_alerts:
     description: A shell with a terminal was started in a container …
     references: [https://falco.org/docs/]
     falsepositives: [On-call work]
+    shadow: true                            # it counts, and alerts nobody
 
 Every key may be left out. Tables add up in the order of their texts: of what two say of one alert, the later one
 counts, key by key. Reading is bounded as that of all rule texts is.
@@ -50,7 +51,10 @@ _WORDS: Final[Mapping[str, tuple[re.Pattern[str], str]]] = {
 }
 _TEXTS: Final = ("dedup_as", "description")
 _LEVEL: Final = "level"
-_KEYS: Final = (_LEVEL, *_WORDS, *_TEXTS)
+_SHADOW: Final = "shadow"
+_DESCRIBED: Final = (_LEVEL, *(key for key in _WORDS if key != "covers"), *_TEXTS, "pack")
+"""Keys that change what the sensor says of its rule."""
+_KEYS: Final = (_LEVEL, *_WORDS, *_TEXTS, _SHADOW)
 
 
 class AlertTable(NamedTuple):
@@ -82,7 +86,7 @@ def load_alert_tables(texts: Iterable[RuleText]) -> AlertTable:
 @lru_cache(maxsize=1024)
 def described(rule: RuleInfo, alert: AlertInfo) -> RuleInfo:
     """Return what the sensor says of its rule, changed by what the table says."""
-    said = {key: getattr(alert, key) for key in (*_KEYS, "pack") if key != "covers"}
+    said = {key: getattr(alert, key) for key in _DESCRIBED}
     return msgspec.structs.replace(rule, **{key: value for key, value in said.items() if value is not None})
 
 
@@ -116,6 +120,8 @@ def _alert_errors(document: Document, name: str, keys: Any) -> Iterator[RuleErro
             yield document.error(f"{value!r} is no level; write {', '.join(Level)}", *at)
         elif key in _TEXTS and not (isinstance(value, str) and value.strip()):
             yield document.error(f"{key} must be a text", *at)
+        elif key == _SHADOW and not isinstance(value, bool):
+            yield document.error("shadow must be true or false", *at)
         elif key not in _KEYS:
             close = get_close_matches(key, _KEYS, 1)
             hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(_KEYS)}"
@@ -135,4 +141,6 @@ def _list_errors(document: Document, key: str, value: Any, at: tuple[Key, ...]) 
 def _value(key: str, value: Any) -> Any:
     if key == _LEVEL:
         return Level(value)
+    if key == _SHADOW:
+        return value
     return value.strip() if key in _TEXTS else tuple(value)

@@ -32,6 +32,7 @@ TABLE: Final = """falco_alerts:
       A shell with a terminal.
     references: [https://falco.org/docs/]
     falsepositives: [On-call work]
+    shadow: true
 """
 SHELL: Final = "Terminal shell in container"
 
@@ -77,6 +78,7 @@ def test_a_table_says_what_its_document_says() -> None:
             falsepositives=("On-call work",),
             dedup_as="shell-in-a-pod",
             description="A shell with a terminal.",
+            shadow=True,
             pack="pack0",
         )
     }
@@ -85,6 +87,7 @@ def test_a_table_says_what_its_document_says() -> None:
 def test_later_tables_change_what_they_name_and_nothing_else() -> None:
     found = the(TABLE, "falco_alerts: {Terminal shell in container: {level: low}, Other: {level: high}}")
     assert (found[SHELL].level, found[SHELL].dedup_as, found[SHELL].pack) == (Level.LOW, "shell-in-a-pod", "pack1")
+    assert the(TABLE, f"falco_alerts: {{{SHELL}: {{shadow: false}}}}")[SHELL].shadow is False
     assert found["Other"] == AlertInfo(level=Level.HIGH, pack="pack1")
 
 
@@ -121,6 +124,8 @@ def test_tables_are_told_from_rules(text: str, is_table: bool) -> None:
         ("falco_alerts:\n  a:\n    dedup_by: [1]\n", "0.yml:3:16: 1 is not a field;"),
         ("falco_alerts:\n  a:\n    dedup_as: 7\n", "0.yml:3:15: dedup_as must be a text"),
         ("falco_alerts:\n  a:\n    description: ''\n", "0.yml:3:18: description must be a text"),
+        ("falco_alerts:\n  a:\n    shadow: yes please\n", "0.yml:3:13: shadow must be true or false"),
+        ("falco_alerts:\n  a:\n    shadow: 1\n", "0.yml:3:13: shadow must be true or false"),
         ("falco_alerts:\n  a: {}\n  a: {}\n", "0.yml:3:3: the key 'a' is given twice"),
         ("falco_alerts: {}\ntitle: x\n", "0.yml:2:1: 'title' beside falco_alerts: a table of alerts has a file of its"),
         ("falco_alerts: {\n", "0.yml:2:1: while parsing a flow node did not find expected node content"),

@@ -1,4 +1,4 @@
-"""What the Falco pack says of telemetry: in shadow it counts and alerts nobody, and what is an alert still is one."""
+"""What the Falco pack says of telemetry: it counts, and alerts nobody unless it is heard."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ TELEMETRY: Final = {
 pytestmark = [pytest.mark.simulation, pytest.mark.timeout(120)]
 
 
-async def test_telemetry_in_shadow_counts_and_alerts_nobody(tmp_path: Path) -> None:
+async def test_telemetry_counts_and_alerts_nobody_until_it_is_heard(tmp_path: Path) -> None:
     (snippet,) = re.findall(r"^```yaml\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL)
-    rules = yaml.safe_load(snippet)["rules"]
-    assert set(rules["shadow"]) == {f"falco:{name}" for name in TELEMETRY}
+    heard = yaml.safe_load(snippet)["rules"]
+    assert set(heard["heard"]) == {f"falco:{name}" for name in TELEMETRY}
     agent = Agent(tmp_path)
-    agent.settings |= {"rules": {"packs": ["starter", "falco", "chains"], "paths": [], **rules}}
+    rules = {"packs": ["starter", "falco", "chains"], "paths": []}
+    agent.settings |= {"rules": rules}
     agent.configure()
     await agent.start()
     for number in range(2):
@@ -48,4 +49,16 @@ async def test_telemetry_in_shadow_counts_and_alerts_nobody(tmp_path: Path) -> N
     assert {row["id"]: (row["findings"], row["alerts"]) for row in shadow} == {
         f"falco:{name}": (2, 1) for name in TELEMETRY
     }
+    stats = agent.run("rules", "stats", "--limit", "0", "--format", "json").lines
+    noise = {row["title"]: (row["findings"], row["alerts"]) for row in stats}
+    assert {noise[name] for name in TELEMETRY} == {(2, 0)}
+
+    agent.settings |= {"rules": {**rules, **heard}}
+    agent.configure()
+    agent.run("reload")
+    program = falco_alert("a program", rule=simulated.PROGRAM_RULE, priority="Informational")
+    assert (await post(agent.falco, "/", json.dumps(program).encode())).accepted
+    await agent.settled()
+    assert simulated.PROGRAM_RULE in [alert["finding_info"]["title"] for alert in agent.alerts()]
+    assert agent.run("rules", "shadow", "--format", "json").lines == []
     assert agent.end() == 0

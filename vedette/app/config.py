@@ -223,6 +223,9 @@ class Rules(Section):
     shadow: list[str] = Field(default_factory=list)
     """Packs, ids and titles of rules that run and count, and alert nobody; `falco:NAME` for what Falco reports.
     `vedette rules shadow` shows what they would have done. Default: none."""
+    heard: list[str] = Field(default_factory=list)
+    """What alerts all the same, named as in `shadow`: the telemetry of Falco that the pack `falco` keeps in shadow,
+    or a rule of a pack in shadow. Default: none."""
 
 
 class Alerts(Section):
@@ -337,4 +340,5 @@ class Config(Section):
             sources={name: SourceLabels(entry.cluster, entry.labels) for name, entry in self.sources.items()},
             rollup=self.alerts.rollup(),
             shadow=tuple(self.rules.shadow),
+            heard=tuple(self.rules.heard),
         )

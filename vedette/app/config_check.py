@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from collector.decoders import DECODERS
 from detectors.engine import Engine
 from detectors.loading import load_rules
-from vedette.app.rule_set import check_shadow
+from vedette.app.rule_set import check_names
 from vedette.app.wiring import build_sinks, build_sources, read_rules
 from vedette.runtime.sink_context import SinkContext
 from vedette.schema.errors import ConfigError
@@ -39,7 +39,7 @@ def check_config(config: Config) -> Checked:
     build_sources(config, cast("Intake", None), DECODERS)
     build_sinks(config, lambda _: SinkContext(config.data_dir))
     loaded = usable_rules(read_rules(config.rules), config.rules.falco.options())
-    check_shadow(config.rules.shadow, loaded.infos)
+    check_names(config.rules, loaded.infos)
     dead = Engine(loaded.rules, DECODERS).dead
     return Checked(len(loaded.infos), [(f"{rule.info.pack}: {rule.info.title}", reason) for rule, reason in dead])
 

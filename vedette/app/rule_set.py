@@ -68,11 +68,11 @@ def read_rule_set(
     Raises:
         ConfigError: a pack, a path or a name in shadow is not there. RuleError: a rule can't be used.
     """
-    settings = msgspec.structs.replace(settings, shadow=tuple(configured.shadow))
+    settings = msgspec.structs.replace(settings, shadow=tuple(configured.shadow), heard=tuple(configured.heard))
     texts = read_rules(configured)
     content = encode_rules(texts, configured.falco.options())
     engine, watching = compile_watching(content, decoders, cache)
-    check_shadow(configured.shadow, engine.infos)
+    check_names(configured, engine.infos)
     inventory = _inventory(configured, texts, engine)
     return RuleSet(content, encode_settings(settings), engine, watching, inventory)
 
@@ -93,16 +93,17 @@ def changes_between(old: Inventory, new: Inventory) -> Changes:
     return changes
 
 
-def check_shadow(names: Iterable[str], rules: Sequence[RuleInfo]) -> None:
-    """See to it that each name is that of a pack or a rule.
+def check_names(configured: Rules, rules: Sequence[RuleInfo]) -> None:
+    """See to it that each name in `shadow` and `heard` is that of a pack or a rule.
 
     Raises:
         ConfigError: one is not; with a typing error a rule would alert.
     """
-    for name in names:
-        if not shadow_ids([name], rules):
-            message = f"rules.shadow: no pack, rule id or title is `{name}`; `vedette rules list` shows them"
-            raise ConfigError(message)
+    for key, names in (("shadow", configured.shadow), ("heard", configured.heard)):
+        for name in names:
+            if not shadow_ids([name], rules):
+                message = f"rules.{key}: no pack, rule id or title is `{name}`; `vedette rules list` shows them"
+                raise ConfigError(message)
 
 
 def _inventory(configured: Rules, texts: Iterable[RuleText], engine: Engine) -> Inventory:
@@ -115,7 +116,7 @@ def _inventory(configured: Rules, texts: Iterable[RuleText], engine: Engine) -> 
         found.exception_id or found.title: (found.title, _digest(orjson.dumps(found.document.data, default=str)))
         for found in written_exceptions(text for text in texts if not is_falco(text.text))
     }
-    named = {"packs": configured.packs, "shadow": configured.shadow}
+    named = {"packs": configured.packs, "shadow": configured.shadow, "heard": configured.heard}
     return {
         "rules": rules,
         "exceptions": exceptions,

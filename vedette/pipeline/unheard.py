@@ -120,7 +120,10 @@ class Unheard:
     def use(self, settings: DetectionSettings, engine: Engine, watching: Engine) -> None:
         """Put rules and settings in force; `watching` is what the stream is matched with."""
         self._rollup.settings = settings.rollup
-        self._shadow_ids = dict.fromkeys(shadow_ids(settings.shadow, engine.infos))
+        silent = [*settings.shadow, *(f"{REPORTED}{name}" for name, alert in engine.alerts.items() if alert.shadow)]
+        heard = frozenset(shadow_ids(settings.heard, engine.infos))
+        ids = shadow_ids(silent, engine.infos)
+        self._shadow_ids = dict.fromkeys(rule_id for rule_id in ids if rule_id not in heard)
         self._excepting = Excepting(engine.rules, watching.rules)
 
     def keep(self, arrival_ns: int) -> None:

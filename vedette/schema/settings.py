@@ -36,6 +36,8 @@ class DetectionSettings(msgspec.Struct, frozen=True):
     rollup: RollUpSettings = RollUpSettings()
     shadow: tuple[str, ...] = ()
     """Packs, ids and titles of the rules that count, and alert nobody."""
+    heard: tuple[str, ...] = ()
+    """Those that alert all the same, whatever keeps them in shadow."""
 
     def of(self, source: str) -> SourceLabels:
         """Return cluster and labels for the records of a source."""

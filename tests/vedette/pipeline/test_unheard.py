@@ -34,6 +34,22 @@ id: two-execs
 correlation:
   {type: event_count, rules: [exec], group-by: [user.username], timespan: 1m, generate: true, condition: {gte: 2}}
 """
+TELEMETRY_RULES = """
+title: One of them
+id: one-of-them
+logsource: {product: falco}
+detection: {selection: {rule: Telemetry}, condition: selection}
+level: low
+---
+title: Two of them
+id: two-of-them
+level: low
+correlation: {type: event_count, rules: [one-of-them], timespan: 1m, group-by: [rule], condition: {gte: 2}}
+"""
+TELEMETRY_TABLE = """falco_alerts:
+  Telemetry: {shadow: true}
+  Other: {shadow: false}
+"""
 EXCEPTION = """
 ---
 title: Backup may exec
@@ -50,9 +66,10 @@ class World:
         self.seq = 0
         self.effects = Effects(b"", 1)
 
-    def use(self, rules: str = RULES, *shadow: str) -> None:
-        content = encode_rules([RuleText("rules.yml", rules, "own")])
-        settings = encode_settings(DetectionSettings(shadow=shadow))
+    def use(self, rules: str = RULES, *shadow: str, heard: tuple[str, ...] = (), table: str = "") -> None:
+        tables = [RuleText("alerts.yml", table, "own")] if table else []
+        content = encode_rules([RuleText("rules.yml", rules, "own"), *tables])
+        settings = encode_settings(DetectionSettings(shadow=shadow, heard=heard))
         self.blobs |= {hash_of(content): content, hash_of(settings): settings}
         record = ControlRecord(OP_RULES, hash=hash_of(content), settings=hash_of(settings))
         self.feed(Run(CONTROL_SOURCE, CONTROL_FORMAT, 1), encode_control(record))
@@ -68,6 +85,10 @@ class World:
         event = {"kind": "Event", "auditID": str(self.seq), "verb": "create", "user": {"username": user}}
         target = {"resource": "pods", "subresource": "exec", "namespace": "shop", "name": "cart-0"}
         return self.feed(Run("audit", "kube_audit", 1), orjson.dumps({**event, "objectRef": target}))
+
+    def report(self, rule: str) -> DetectCommit:
+        alert = {"rule": rule, "priority": "Informational", "output": "x", "output_fields": {}}
+        return self.feed(Run("falco", "falco", 1), orjson.dumps(alert))
 
     def told(self) -> dict[str, Any]:
         return self.detector.unheard.as_document()
@@ -130,11 +151,32 @@ def test_another_rule_set_keeps_the_counts_of_what_stays(world: World) -> None:
 
 def test_what_falco_reports_can_be_in_shadow(world: World) -> None:
     world.use(RULES, "falco:Terminal shell in container")
-    alert = {"rule": "Terminal shell in container", "priority": "Notice", "output": "x", "output_fields": {}}
-    first = world.feed(Run("falco", "falco", 1), orjson.dumps(alert))
-    other = world.feed(Run("falco", "falco", 1), orjson.dumps({**alert, "rule": "Another"}))
+    first, other = world.report("Terminal shell in container"), world.report("Another")
     assert (rules_of(first), rules_of(other)) == ([], ["falco:Another"])
     assert first.tallies[("shadow_findings", "falco", "other")] == 1, "labels are names of loaded rules alone"
+
+
+def test_a_table_keeps_what_falco_reports_in_shadow(world: World) -> None:
+    world.use(TELEMETRY_RULES, table=TELEMETRY_TABLE)
+    assert rules_of(world.report("Telemetry")) == []
+    assert rules_of(world.report("Telemetry")) == ["two-of-them"], "rules and correlations still see it"
+    told = world.told()["shadow"]
+    assert list(told) == ["falco:Telemetry"]
+    assert (told["falco:Telemetry"]["findings"], told["falco:Telemetry"]["alerts"]) == (2, 1)
+    assert len(told["falco:Telemetry"]["samples"]) == 1
+    assert rules_of(world.report("Other")) == ["falco:Other"]
+
+
+def test_what_a_table_keeps_in_shadow_can_be_heard(world: World) -> None:
+    world.use(RULES, table=TELEMETRY_TABLE, heard=("falco:Telemetry",))
+    assert rules_of(world.report("Telemetry")) == ["falco:Telemetry"]
+    assert world.told()["shadow"] == {}
+
+
+def test_a_rule_of_a_pack_in_shadow_can_be_heard(world: World) -> None:
+    world.use(RULES, "own", heard=("Exec",))
+    assert rules_of(world.exec()) == ["exec"]
+    assert list(world.told()["shadow"]) == ["two-execs"]
 
 
 def test_samples_are_the_latest_and_bounded(world: World) -> None:

@@ -13,8 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _NAME_CHARS_MAX: Final = 80
-_NOUNS: Final = {"rules": "rule", "exceptions": "exception", "packs": "pack", "shadow": "name"}
-_WAYS: Final = {"shadow_added": "put in shadow", "shadow_removed": "out of shadow"}
+_NOUNS: Final = {"rules": "rule", "exceptions": "exception", "packs": "pack", "shadow": "name", "heard": "name"}
+_WAYS: Final = {
+    "shadow_added": "put in shadow",
+    "shadow_removed": "out of shadow",
+    "heard_added": "to be heard",
+    "heard_removed": "no more to be heard",
+}
 
 app = App(
     name="reload",

@@ -43,9 +43,9 @@ def stats(
     """Show which rules find the most, and what each costs.
 
     Alerts, findings and how many entities (actor, namespace and name) they were about; with --since those of alerts \
-in the embedded store, without it all since the journal began. Cost is CPU time an event if the rule is looked at \
-alone, measured now on up to 1,000 of the newest events of its log source, with the share of them that it matches. \
-Reads the data folder, with or without a running agent, and changes nothing.
+in the embedded store, without it all since the journal began, and the findings of rules in shadow. Cost is CPU \
+time an event if the rule is looked at alone, measured now on up to 1,000 of the newest events of its log source, \
+with the share of them that it matches. Reads the data folder, with or without a running agent, and changes nothing.
     """
     from vedette.app.moments import parse_moment  # noqa: PLC0415 - keeps the start fast
     from vedette.app.workbench.stats import read_stats  # noqa: PLC0415

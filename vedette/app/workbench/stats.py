@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from vedette.app.folder_access import find_folder
+from vedette.app.tuning.unheard import read_counted
 from vedette.app.workbench.cost import measure, sample
 from vedette.app.workbench.noise import Noise, counted_noise, stored_noise
 from vedette.app.workbench.rules_at_hand import open_library
+from vedette.pipeline.unheard import REPORTED
 from vedette.schema.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from vedette.app.workbench.cost import Cost
+    from vedette.journal.sqlite import DataFolder
 
 _OTHERS: Final = "rules that sources report, and former ones"
 
@@ -35,8 +38,9 @@ class RuleStats(msgspec.Struct, frozen=True):
 def read_stats(config: Path | None, data_dir: Path | None, since_ns: int | None) -> list[RuleStats]:
     """Return all configured rules, and those that others report, the noisiest first.
 
-    Without `since_ns` alerts and findings are those since the journal began; with it, those of the store's alerts that
-    opened since. What is not of configured rules is told as far as the store has it, or in one sum where there is none.
+    Without `since_ns` alerts and findings are those since the journal began, with findings in shadow; with it, those of
+    the store's alerts that opened since. What is not of configured rules is told as far as the store has it, or in one
+    sum where there is none.
 
     Raises:
         ConfigError: there is no data folder, or no store where it is needed; or rules can't be used.
@@ -50,6 +54,8 @@ def read_stats(config: Path | None, data_dir: Path | None, since_ns: int | None)
         # The counters know loaded rules alone; the store has what sources report, and what former rules found.
         found = {rule_id: noise for rule_id, noise in found.items() if rule_id in library.rules}
         found |= {rule_id: noise for rule_id, noise in stored.items() if rule_id not in library.rules}
+    if since_ns is None:
+        _add_shadow(found, folder)
     events = sample(folder)
     stats: list[RuleStats] = []
     for rule_id in dict.fromkeys([*library.rules, *found]):
@@ -59,7 +65,7 @@ def read_stats(config: Path | None, data_dir: Path | None, since_ns: int | None)
         stats.append(
             RuleStats(
                 rule_id,
-                rule.info.title if rule is not None else named.title or _OTHERS,
+                rule.info.title if rule is not None else named.title or noise.title or _OTHERS,
                 str(rule.info.level) if rule is not None else "",
                 noise.alerts,
                 noise.findings,
@@ -68,6 +74,13 @@ def read_stats(config: Path | None, data_dir: Path | None, since_ns: int | None)
             )
         )
     return sorted(stats, key=lambda one: (-one.alerts, -one.findings, one.title))
+
+
+def _add_shadow(found: dict[str, Noise], folder: DataFolder) -> None:
+    """Add the findings of rules in shadow, which opened no alerts."""
+    for rule_id, tally in read_counted(folder).shadow.items():
+        noise = found.setdefault(rule_id, Noise(title=rule_id.removeprefix(REPORTED)))
+        noise.findings += tally.findings
 
 
 def _stored(config: Path | None, data_dir: Path | None, since_ns: int | None) -> dict[str, Noise] | None:
