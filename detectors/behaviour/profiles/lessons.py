@@ -36,7 +36,7 @@ class Lesson(NamedTuple):
     """One value of one aspect of one entity. `key` names the profile, `life` the workload's life, "" if none.
 
     `alias` is the same value by another name: a peer by its address, where its workload is known by now. `peer` is the
-    kind of a peer that was contacted.
+    kind of a peer that was contacted, `version` that of the container, where the observation has its image's digest.
     """
 
     key: str
@@ -47,6 +47,7 @@ class Lesson(NamedTuple):
     life: str = ""
     alias: str = ""
     peer: str = ""
+    version: str = ""
 
 
 Lessons = tuple[Lesson, ...]
@@ -80,7 +81,8 @@ class Reader:
             return self._remembered((*_workload(seen), *peer, *where), _connection, seen)
         else:
             return ()
-        return self._remembered((kind, *_workload(seen), seen.container, seen.image, *values), _contained, seen)
+        pod = (kind, seen.cluster, seen.namespace, seen.workload_kind, seen.workload, seen.container)
+        return self._remembered((*pod, seen.image, seen.digest, *values), _contained, seen)
 
     def _remembered(self, key: tuple[Any, ...], read: Callable[[Observation], Lessons], seen: Observation) -> Lessons:
         known = self._known.get(key)
@@ -125,6 +127,8 @@ def _contained(seen: Observation) -> Lessons:
         lesson = _lesson(Aspect.PROGRAMS, entity, parts, owner, life)
     else:
         lesson = _lesson(Aspect.FILES, entity, (general(seen.file),), owner, life)
+    if seen.digest:
+        lesson = lesson._replace(version=f"{seen.container}{SEPARATOR}{seen.digest}")
     if not seen.image or not seen.namespace:
         return (lesson,)
     image = _lesson(Aspect.IMAGES, (NAMESPACE, seen.cluster, seen.namespace), (seen.image,), owner, life)

@@ -10,6 +10,7 @@ from typing import Final, cast
 
 import orjson
 
+from detectors.behaviour.profiles.lessons import Lesson
 from detectors.behaviour.profiles.room import CLUSTER, Room
 from detectors.behaviour.profiles.state import SEPARATOR, Life, Moments
 from detectors.behaviour.profiles.terms import HOUR_NS
@@ -114,8 +115,9 @@ class Lives:
         return row.times[aspect]
 
     # --- what pods show -----------------------------------------------------------------------------------------------
-    def live(self, key: str, namespace: str, seen: Observation, hour: int) -> Life:
+    def live(self, lesson: Lesson, seen: Observation, hour: int) -> Life:
         """Note which pod and which image an observation is of. Hot: nearly always known ones."""
+        key, namespace = lesson.life, lesson.owner
         life = cast("Life | None", self._groups.get(key))
         if life is None:
             life = Life(namespace, seen.time_ns)
@@ -129,7 +131,7 @@ class Lives:
             if is_young or (self._born and (seen.cluster, pod_name(namespace, seen.pod)) in self._born):
                 self._arrive(key, life, namespace, seen)
         if seen.container:
-            version = _version(seen)
+            version = lesson.version or _version(seen)
             if version and version not in life.versions:
                 self._release(key, life, version, seen)
         return life

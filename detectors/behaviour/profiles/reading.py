@@ -19,7 +19,7 @@ import orjson
 
 from detectors.behaviour.profiles.lessons import CONTAINER
 from detectors.behaviour.profiles.state import SEPARATOR, Life, Profile, Row, unpacked
-from detectors.behaviour.profiles.store import Profiles, settled_at
+from detectors.behaviour.profiles.store import Profiles, is_learning, settled_at
 from detectors.behaviour.profiles.terms import DAY_NS, HOUR_NS, Aspect, Terms
 from vedette.schema.operator import KeyedState
 
@@ -152,8 +152,7 @@ def _summary(key: str, row: Profile, profiles: Profiles, now_ns: int) -> Summary
 def _state(row: Profile, life: Life | None, terms: Terms, now_ns: int) -> State:
     if row.locked_ns:
         return State.LOCKED
-    waits = life is not None and life.hours < terms.learn_hours
-    if not row.settled_ns and (waits or settled_at(row, terms) > now_ns):
+    if is_learning(row, terms, life, now_ns):
         return State.LEARNING
     return State.UNSTABLE if row.is_unstable(now_ns // DAY_NS) else State.PROPOSED
 

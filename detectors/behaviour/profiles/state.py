@@ -8,8 +8,11 @@ import msgspec
 
 from vedette.schema.observation import Observation
 
+ROW_WEIGHT: Final = 8
+"""What a row costs beside what it holds: as much as so many values."""
 SEPARATOR: Final = "\x1f"
 """Stands between the parts of a value."""
+_ONCE_SHARE: Final = 10
 _HOUR_BITS: Final = 22
 _COUNT_BITS: Final = 20
 _HOUR: Final = (1 << _HOUR_BITS) - 1
@@ -95,6 +98,11 @@ class Profile(msgspec.Struct, tag="profile"):
     overflowing: bool = False
     dropped: int = 0
 
+    def varies(self) -> bool:
+        """Say whether many values were seen in one hour only: as many again are to come (Good and Turing)."""
+        once = sum(packed & _COUNT == 1 for packed in self.values.values())
+        return once > max(1, len(self.values) // _ONCE_SHARE)
+
     def note_news(self, day: int) -> None:
         """Note that something new came on a day, after learning."""
         if day > self.news_day:
@@ -155,9 +163,9 @@ Row = Profile | Life | Moments | Held
 
 
 def weight_of(row: Row) -> int:
-    """Count what a row holds."""
+    """Say what a row weighs: as much as the values that take up its room."""
     if isinstance(row, Profile):
-        return len(row.values) + len(row.startup) + len(row.outside) + len(row.trials) + len(row.wide)
+        return ROW_WEIGHT + len(row.values) + len(row.startup) + len(row.outside) + len(row.trials) + len(row.wide)
     if isinstance(row, Life):
-        return len(row.pods) + len(row.versions)
-    return len(row.times) if isinstance(row, Moments) else 4
+        return ROW_WEIGHT + len(row.pods) + len(row.versions)
+    return ROW_WEIGHT + len(row.times) if isinstance(row, Moments) else ROW_WEIGHT

@@ -50,6 +50,8 @@ _ACCEPTED_HOURS: Final = 3
 """In so many hours a value outside of a profile must have been seen, to be learned after all."""
 _GRACE_CONTACTS_NS: Final = 48 * HOUR_NS
 """The longest that a new image is given to show whom it talks to."""
+_VARIES_FOR: Final = 3
+"""So many times as long as it must a profile may learn, while much of it came but once."""
 _BURST: Final = 4
 _BURST_NS: Final = 20 * 60 * SECOND_NS
 """So many contacts of one pod with a new peer in so short a time, while no other pod of a new image has any: not of the
@@ -114,7 +116,7 @@ class Profiles:
         first = lessons[0]
         self.groups.now_ns = seen.time_ns
         hour = seen.time_ns // HOUR_NS
-        life = self.lives.live(first.life, first.owner, seen, hour) if first.life else None
+        life = self.lives.live(first, seen, hour) if first.life else None
         get = self.groups.get
         if life is not None and life.rollout_ns and first.peer:
             self.lives.count_contact(first.life, life, first.peer)
@@ -223,9 +225,9 @@ class Profiles:
         if profile.settled_ns:
             return True
         terms = self.terms[lesson.aspect]
-        at_ns = settled_at(profile, terms)
-        if time_ns < at_ns or (life is not None and life.hours < terms.learn_hours):
+        if is_learning(profile, terms, life, time_ns):
             return False
+        at_ns = settled_at(profile, terms)
         self.groups.touch(lesson.key)
         profile.settled_ns = at_ns
         if terms.lock and not profile.locked_ns:
@@ -365,6 +367,15 @@ def settled_at(profile: Profile, terms: Terms) -> int:
     """Return when learning ends, as things are, ns of event time."""
     needs_ns = terms.learn_for_ns if profile.full else max(terms.partial_for_ns, terms.learn_for_ns)
     return profile.settled_ns or max(profile.since_ns + needs_ns, profile.news_ns + terms.settle_for_ns)
+
+
+def is_learning(profile: Profile, terms: Terms, life: Life | None, time_ns: int) -> bool:
+    """Say whether a profile has shown too little yet, or too much that came but once."""
+    if profile.settled_ns:
+        return False
+    if time_ns < settled_at(profile, terms) or (life is not None and life.hours < terms.learn_hours):
+        return True
+    return time_ns - profile.since_ns < _VARIES_FOR * terms.learn_for_ns and profile.varies()
 
 
 def _may_be_session(seen: Observation) -> bool:

@@ -125,9 +125,17 @@ def test_a_partial_profile_learns_longer_than_a_full_one() -> None:
 
 def test_learning_lasts_until_nothing_new_has_come_for_a_day() -> None:
     bench = Bench().learned(days=5)
-    bench.see(program(4.9 * DAY, "/late"))
+    bench.see(program(4.8 * DAY, "/late"), program(4.9 * DAY, "/late"))
     assert bench.see(program(5.5 * DAY, "/later")) == []
     assert len(bench.see(*(program(5.5 * DAY + hour * HOUR) for hour in range(30)), program(6.8 * DAY, "/news"))) == 1
+
+
+def test_learning_takes_longer_while_much_came_but_once() -> None:
+    bench = Bench().learned(days=5)
+    bench.see(*(program(3 * DAY + number * HOUR, f"/once-{'abc'[number]}") for number in range(3)))
+    assert bench.see(program(6 * DAY, "/fourth")) == []
+    bench.see(*(program(6 * DAY + hour * HOUR) for hour in range(4 * 24)))
+    assert len(bench.see(program(10 * DAY, "/fifth"))) == 1
 
 
 def test_a_job_that_runs_once_a_day_is_learned_for_long() -> None:
@@ -166,10 +174,10 @@ class TestLocked:
     def test_no_flood_of_its_namespace_pushes_it_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
         bench = Bench().learned()
         decide(bench.watch.profiles, Action.LOCK, [_id(bench)], "ann", START_S * SECOND_NS)
-        monkeypatch.setattr(bench.watch.profiles.groups, "_weight_max", 200)
+        monkeypatch.setattr(bench.watch.profiles.groups, "_weight_max", 500)
         bench.see(*(program(6 * DAY, f"/{number}", workload=f"made-up-{number}") for number in range(400)))
         assert State.LOCKED in {one.state for one in summaries(bench.watch.profiles)}
-        assert bench.watch.profiles.groups.weight <= 200
+        assert bench.watch.profiles.groups.weight <= 500
         assert bench.reasons()["evicted"] > 100
 
     def test_forgotten_it_learns_anew(self) -> None:
