@@ -19,7 +19,7 @@ from vedette.schema.limits import TEXT_CHARS_MAX
 if TYPE_CHECKING:
     from sinks.opensearch.settings import OpenSearchSettings
 
-TEMPLATE_VERSION: Final = 2
+TEMPLATE_VERSION: Final = 3
 """Raised with every change of a template here; a newer one on the server is left alone."""
 PRIORITY: Final = 200
 """Above the catch-all templates that operators have; below what they write to override ours."""
@@ -68,7 +68,7 @@ def _alert_fields() -> Body:
         **_fields(_MS, "time start_time end_time"),
         **_fields(_LONG, "duration count severity_id status_id activity_id class_uid type_uid"),
         **_fields(_KEYWORD, "severity status activity_name class_name"),
-        "message": _TEXT,
+        **_fields(_TEXT, "message comment"),
         "metadata": _object(**_fields(_KEYWORD, "uid correlation_uid version labels")),
         "finding_info": _object(
             **_fields(_MS, "created_time modified_time first_seen_time last_seen_time"),
@@ -81,7 +81,8 @@ def _alert_fields() -> Body:
         ),
         "resources": _object(**_fields(_KEYWORD, "type name namespace uid version")),
         "evidences": _object(
-            **_fields(_KEYWORD, "name uid"),
+            **_fields(_KEYWORD, "name uid verdict"),
+            verdict_id=_LONG,
             data=_object(**_fields(_KEYWORD, "uid event_ids source format origin"), seq=_LONG),
         ),
         "unmapped": _object(
@@ -90,7 +91,8 @@ def _alert_fields() -> Body:
             rule=_object(
                 **_fields(_KEYWORD, "id level status author pack attack controls tags dedup_as"), title=_WORDS
             ),
-            rules=_object(**_fields(_KEYWORD, "id level"), title=_WORDS, count=_LONG),
+            rules=_object(**_fields(_KEYWORD, "id level tags"), title=_WORDS, count=_LONG),
+            verdict=_object(**_fields(_KEYWORD, "judgement analyst"), reason=_TEXT, time_ns=_LONG),
             facts=_facts(),
             workload=_object(**_fields(_KEYWORD, "kind name namespace"), inferred=_BOOLEAN),
             explanation=_object(**_fields(_KEYWORD, "where field path"), **_fields(_WORDS, "test value")),

@@ -18,6 +18,7 @@ from collector.decoders import DECODERS
 from sinks.opensearch import OpenSearchSettings, OpenSearchSink
 from sinks.opensearch.templates import FIELDS_MAX
 from tests.servers.opensearch import OpenSearch
+from vedette.pipeline.verdicts import revise_closed
 from vedette.runtime.sink import ForwardedEvent, Sink
 from vedette.runtime.sink_context import SinkContext
 from vedette.schema.errors import PermanentError, TransientError
@@ -25,6 +26,7 @@ from vedette.schema.event import Event, Facts
 from vedette.schema.level import Level
 from vedette.schema.record import Record, Run
 from vedette.schema.rule import RuleInfo
+from vedette.schema.verdict import Judgement, make_verdict
 from vedette.testing.sinks import CONTRACT, HOSTILE, OPENED_NS, SinkBench, StandingClock, sample_revision
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
@@ -129,7 +131,13 @@ def hostile_revision(number: int, texts: list[str]) -> Any:
     text = texts[number % len(texts)]
     facts = Facts(actor=text, pod=text, command=text, images=(text,), groups=(text,), name=f"{number}")
     rule = RuleInfo(f"falco:{text[:100]}", text, Level.LOW, tags=(text,))
-    return sample_revision(100 + number, facts=facts, rule=rule)
+    return judged(sample_revision(100 + number, facts=facts, rule=rule), text)
+
+
+def judged(revision: Any, text: str) -> Any:
+    """Close an alert as benign, with the same words for everything."""
+    verdict = make_verdict(Judgement.BENIGN, text, text, OPENED_NS)
+    return revise_closed(revision.document.decode(), verdict, revision.generation)
 
 
 ODD: Final[Sequence[dict[str, Any]]] = [
@@ -182,6 +190,11 @@ async def test_what_can_never_be_indexed_is_refused_alone(server: OpenSearch, tm
 async def test_alerts_are_found_as_analysts_look_for_them(server: OpenSearch, tmp_path: Path) -> None:
     async with running(sink_for(server, tmp_path)) as sink:
         await deliver(sink, [sample_revision(number) for number in (1, 2)])
+        closed = orjson.loads(sample_revision(3).document)
+        closed["unmapped"]["rules"] = [{**closed["unmapped"]["rule"], "source": "audit", "tags": ["attack.t1609"]}]
+        revision = sample_revision(3)._replace(document=orjson.dumps(closed))
+        verdict = make_verdict(Judgement.BENIGN, "sam", "change CHG-17", OPENED_NS)
+        await deliver(sink, [revise_closed(revision.document.decode(), verdict, 0)])
     day = {"gte": "2026-03-27T00:00:00Z", "lt": "2026-03-28T00:00:00Z", "format": "strict_date_time_no_millis"}
     for query in (
         {"range": {"@timestamp": day}},
@@ -193,7 +206,19 @@ async def test_alerts_are_found_as_analysts_look_for_them(server: OpenSearch, tm
         {"term": {"finding_info.attacks.technique.uid": "T1609"}},
         {"match": {"unmapped.explanation.value.text": "get"}},
     ):
-        assert len(server.search(ALERTS, query)) == 2, query
+        assert len(server.search(ALERTS, query)) == 3, query
+    for query in (
+        {"match": {"comment": "CHG-17"}},
+        {"query_string": {"query": "unmapped.verdict.judgement:benign AND unmapped.verdict.analyst:sam"}},
+        {"match": {"unmapped.verdict.reason": "chg-17"}},
+        {"range": {"unmapped.verdict.time_ns": {"gte": OPENED_NS}}},
+        {"term": {"evidences.verdict": "Benign"}},
+        {"term": {"evidences.verdict_id": 5}},
+        {"term": {"status": "Resolved"}},
+        {"term": {"unmapped.rules.tags": "attack.t1609"}},
+    ):
+        (found,) = server.search(ALERTS, query)
+        assert found["_source"]["unmapped"]["alert_id"] == f"{3:032x}", query
     (index,) = server.request("GET", f"/{ALERTS}/_settings")
     assert index == "vedette-alerts-2026.03.27"
 

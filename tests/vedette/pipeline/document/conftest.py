@@ -1,4 +1,4 @@
-"""Alerts as detection leaves them: from an audit log, from Falco, from flow logs, and one of several rules."""
+"""Alerts as detection leaves them: from an audit log, from Falco, from flow logs, one of several rules, one closed."""
 
 import pytest
 
@@ -7,6 +7,7 @@ from vedette.schema.event import Facts
 from vedette.schema.finding import Clause
 from vedette.schema.level import Level
 from vedette.schema.rule import RuleInfo
+from vedette.schema.verdict import Judgement, make_verdict
 
 NOON_NS = 1_774_612_800_000_000_000
 SECOND_NS = 1_000_000_000
@@ -226,7 +227,14 @@ def shared() -> AlertState:
     )
 
 
-STATES = {state.__name__: state for state in (audit, falco, flow, shared)}
+def judged() -> AlertState:
+    """The first one, after an analyst closed it."""
+    state = audit()
+    state.verdict = make_verdict(Judgement.BENIGN, "sam", "change CHG-17 \x1b[2J of the platform team", NOON_NS)
+    return state
+
+
+STATES = {state.__name__: state for state in (audit, falco, flow, judged, shared)}
 
 
 @pytest.fixture(params=sorted(STATES))

@@ -32,6 +32,7 @@ OCSF_ONLY = {
     "process",
     "src_endpoint",
     "uid",
+    "verdict",
 }
 """Attributes of OCSF 1.5 `evidences` that py-ocsf-models does not know; `unmapped.facts` says the same."""
 
@@ -74,7 +75,7 @@ def test_ocsf_takes_the_document_and_loses_nothing(state: AlertState, activity: 
     for evidence in found["evidences"]:
         stripped += [evidence.pop(key) for key in OCSF_ONLY & evidence.keys()]
     assert kept == found
-    derived = {"User", "Service Account", 0, 1, 99}
+    derived = {"User", "Service Account", "Benign", 0, 1, 99}
     said_elsewhere = set(leaves(found["unmapped"])) | set(leaves(found["resources"])) | set(leaves(found["evidences"]))
     assert {leaf for leaf in leaves(stripped) if leaf not in derived} <= said_elsewhere
 
@@ -83,7 +84,8 @@ def test_the_class_and_its_ids_are_consistent(state: AlertState) -> None:
     found = document(state, Activity.CLOSE)
     assert (found["class_uid"], found["category_uid"]) == (2004, 2)
     assert found["type_uid"] == found["class_uid"] * 100 + found["activity_id"] == 200403
-    assert (found["activity_name"], found["status_id"], found["status"]) == ("Close", 1, "New")
+    status = (1, "New") if state.verdict is None else (4, "Resolved")
+    assert (found["activity_name"], found["status_id"], found["status"]) == ("Close", *status)
     assert found["metadata"]["version"] == OCSF_VERSION
 
 
