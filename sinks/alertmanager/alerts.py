@@ -52,6 +52,10 @@ class _Facts(msgspec.Struct):
     namespace: str = ""
 
 
+class _Verdict(msgspec.Struct):
+    time_ns: int
+
+
 class _Unmapped(msgspec.Struct):
     alert_id: str
     time_ns: int
@@ -63,6 +67,7 @@ class _Unmapped(msgspec.Struct):
     rule: _Rule
     facts: _Facts
     rules: tuple[_Contribution, ...] = ()
+    verdict: _Verdict | None = None
 
 
 class _Finding(msgspec.Struct):
@@ -100,9 +105,16 @@ def firing_until_ns(document: Document, sent_ns: int, hold_ns: int) -> int:
     return max(found.closes_ns, held_until_ns)
 
 
+def is_judged(document: Document) -> bool:
+    """Say whether an analyst closed the alert: then nobody has to be told of it any more."""
+    return document.unmapped.verdict is not None
+
+
 def ended_ns(document: Document) -> int:
-    """Say when an alert ended that is over: with its last revision. An alert must end after it began."""
-    return max(document.unmapped.time_ns, document.unmapped.opened_ns + MS_NS)
+    """Say when an alert ended that is over: with its verdict, else its last revision; it must end after it began."""
+    found = document.unmapped
+    at_ns = found.time_ns if found.verdict is None else found.verdict.time_ns
+    return max(at_ns, found.opened_ns + MS_NS)
 
 
 def postable(

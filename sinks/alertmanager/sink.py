@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 import orjson
 
-from sinks.alertmanager.alerts import READER, PostableAlert, ended_ns, firing_until_ns, postable
+from sinks.alertmanager.alerts import READER, PostableAlert, ended_ns, firing_until_ns, is_judged, postable
 from sinks.alertmanager.client import Client
 from sinks.alertmanager.settings import read_authorization, tls_context
 from vedette.runtime.check import Check
@@ -150,7 +150,9 @@ class AlertmanagerSink:
             self._remember(document, now_ns)
 
     def _ends_ns(self, document: Document, now_ns: int) -> int:
-        """Until when an alert holds; one that closes ends at once if it was sent long enough ago."""
+        """Until when an alert holds; a judged one ends at once, one that closes if it was sent long enough ago."""
+        if is_judged(document):
+            return ended_ns(document)
         hold_ns = int(self._settings.hold_s * SECOND_NS)
         until_ns = firing_until_ns(document, self._since_ns(document, now_ns), hold_ns)
         closed = document.activity_id is Activity.CLOSE

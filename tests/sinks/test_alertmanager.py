@@ -238,11 +238,53 @@ async def test_an_alert_that_closes_as_it_opens_ends_after_it_began(
     await sink.stop()
 
 
-def shared(activity: Activity, leading: str, *levels: str) -> AlertRevision:
+VERDICT = {"judgement": "benign", "analyst": "sam", "reason": "", "time_ns": THREE[0].opened_ns + 40 * SECOND_NS}
+
+
+@pytest.mark.parametrize("activity", [Activity.UPDATE, Activity.CLOSE], ids=["while it is open", "when it is over"])
+@pytest.mark.parametrize("sent", [True, False], ids=["sent just before", "never sent"])
+async def test_one_that_was_judged_ends_at_once(
+    tmp_path: Path, stub: WebhookStub, clock: StandingClock, activity: Activity, sent: bool
+) -> None:
+    sink = new_sink(tmp_path, stub.port, clock)
+    await sink.start()
+    if sent:
+        await delivered(sink, THREE[0])
+    judged = changed(THREE[0], activity, after_s=40, verdict=VERDICT)
+    later = changed(THREE[0], activity, after_s=50, verdict=VERDICT)
+    assert [await ends_at(stub, sink, revision) for revision in (judged, judged, later)] == [40, 40, 40]
+    await sink.stop()
+
+
+async def test_a_judged_alert_that_became_more_severe_fires_again(
+    tmp_path: Path, stub: WebhookStub, clock: StandingClock
+) -> None:
+    sink = new_sink(tmp_path, stub.port, clock)
+    await sink.start()
+    await delivered(sink, shared(Activity.CREATE, "low", "low"))
+    await delivered(sink, shared(Activity.UPDATE, "low", "low", verdict=VERDICT))
+    await delivered(sink, shared(Activity.UPDATE, "high", "low", "high"))
+    await delivered(sink, shared(Activity.UPDATE, "high", "low", "high", verdict=VERDICT))
+    await sink.stop()
+    told = [
+        [(alert["labels"]["severity"], time_ns(alert["endsAt"]) > clock.time_ns) for alert in posted.document]
+        for posted in stub.accepted
+    ]
+    assert told == [
+        [("low", True)],
+        [("low", False)],
+        [("low", False), ("high", True)],
+        [("low", False), ("high", False)],
+    ]
+
+
+def shared(activity: Activity, leading: str, *levels: str, **unmapped: Any) -> AlertRevision:
     """An alert of rules of these levels, in the order in which they came."""
     rules = [{"id": f"r-{level}", "title": f"Rule {level}", "level": level, "source": level} for level in levels]
     rule = orjson.loads(THREE[0].document)["unmapped"]["rule"] | rules[levels.index(leading)]
-    return changed(THREE[0], activity, after_s=30, rules=rules, rule=rule)._replace(source=leading, level=leading)
+    return changed(THREE[0], activity, after_s=30, rules=rules, rule=rule, **unmapped)._replace(
+        source=leading, level=leading
+    )
 
 
 async def test_an_alert_that_became_more_severe_is_one_alert(

@@ -23,6 +23,7 @@ from vedette.schema.event import Facts
 from vedette.schema.level import Level
 from vedette.schema.limits import SECOND_NS
 from vedette.schema.rule import RuleInfo
+from vedette.schema.verdict import Judgement, make_verdict
 from vedette.testing.sinks import HOSTILE, RULE, StandingClock
 
 from .webhook_stub import WebhookStub
@@ -65,6 +66,7 @@ def revision_of(
     facts: Facts = SHOP,
     rules: tuple[RuleInfo, ...] = (RULE,),
     now_ns: int | None = None,
+    judged: bool = False,
 ) -> AlertRevision:
     """A revision of an alert that opened a moment ago."""
     at_ns = time.time_ns() if now_ns is None else now_ns
@@ -89,6 +91,7 @@ def revision_of(
         evidence=[Evidence(number, opened_ns, opened_ns, "audit", "kube_audit", "0")],
         dedup_as="shared" if len(rules) > 1 else "",
         contributions=contributions,
+        verdict=make_verdict(Judgement.BENIGN, "sam", "on call", at_ns) if judged else None,
     )
     document = build_document(state, generation=0, activity=activity, now_ns=at_ns)
     return AlertRevision(
@@ -183,6 +186,24 @@ async def test_a_more_severe_rule_replaces_the_alert(
     (alert,) = await asyncio.to_thread(server.alerts)
     assert (alert["labels"]["severity"], alert["labels"]["alertname"]) == ("critical", "Shell")
     await until(lambda: {("firing", "critical"), ("resolved", "low")} <= set(told(receiver)))
+
+
+async def test_a_verdict_resolves_and_a_more_severe_rule_fires_again(
+    server: Alertmanager, receiver: WebhookStub, tmp_path: Path, clock: StandingClock
+) -> None:
+    low, high = RuleInfo("r1", "Exec", Level.LOW), RuleInfo("r2", "Shell", Level.CRITICAL)
+    sink = new_sink(server, tmp_path, clock)
+    await delivered(sink, revision_of(1, rules=(low, low)))
+    await until(lambda: told(receiver) == [("firing", "low")])
+
+    await delivered(sink, revision_of(1, Activity.UPDATE, rules=(low, low), judged=True))
+    assert await asyncio.to_thread(server.alerts) == []
+    await until(lambda: told(receiver)[-1] == ("resolved", "low"))
+
+    await delivered(sink, revision_of(1, Activity.UPDATE, rules=(low, low, high)))
+    (alert,) = await asyncio.to_thread(server.alerts)
+    assert alert["labels"]["severity"] == "critical"
+    await until(lambda: ("firing", "critical") in told(receiver))
 
 
 async def test_hostile_strings_arrive(server: Alertmanager, tmp_path: Path, clock: StandingClock) -> None:
