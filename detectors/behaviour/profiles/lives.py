@@ -10,10 +10,10 @@ from typing import Final, cast
 
 import orjson
 
-from detectors.behaviour.profiles.lessons import Lesson
+from detectors.behaviour.profiles.lessons import ADDRESS, WORKLOAD, Lesson, life_key, profile_key
 from detectors.behaviour.profiles.room import CLUSTER, Room
-from detectors.behaviour.profiles.state import SEPARATOR, Life, Moments
-from detectors.behaviour.profiles.terms import HOUR_NS
+from detectors.behaviour.profiles.state import SEPARATOR, Life, Moments, Profile
+from detectors.behaviour.profiles.terms import HOUR_NS, Aspect
 from detectors.engine import bounded_text
 from vedette.schema.limits import SECOND_NS
 from vedette.schema.observation import Kind, Observation
@@ -35,6 +35,7 @@ _SESSION_NS: Final = 15 * 60 * SECOND_NS
 """How long a session counts as open after the last word of it: requests are told when they begin and when they end."""
 _BOUND: Final = "pods/binding"
 _SESSIONS: Final = frozenset({"pods/exec", "pods/attach", "pods/ephemeralcontainers"})
+_KINDS: Final = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "CronJob", "Job", "Pod", "")
 _SOON_NS: Final = 60 * SECOND_NS
 """How long after a pod was first heard of its container may be seen to start."""
 
@@ -114,6 +115,33 @@ class Lives:
             self._groups.weigh(key, row)
         return row.times[aspect]
 
+    def is_newcomer(self, lesson: Lesson, seen: Observation, young_ns: int) -> bool:
+        """Say whether the contacted end is new itself: a workload first heard of, or a service first contacted, lately.
+
+        Of a workload that nothing was ever heard of nobody can say that it is new.
+        """
+        if lesson.peer == ADDRESS:
+            since_ns = self._contacted_since(lesson, seen)
+        elif lesson.peer == WORKLOAD:
+            rows = [self._groups.get(profile_key(Aspect.PEERS, (WORKLOAD, seen.cluster, *peer_of(seen))))]
+            rows += [
+                self._groups.get(life_key(seen.cluster, seen.peer_namespace, kind, seen.peer_workload))
+                for kind in _KINDS
+            ]
+            known = [row.since_ns for row in rows if isinstance(row, Life | Profile)]
+            since_ns = min(known, default=0)
+        else:
+            return False
+        return since_ns > 0 and seen.time_ns - since_ns < young_ns
+
+    def _contacted_since(self, lesson: Lesson, seen: Observation) -> int:
+        key = orjson.dumps(("address", seen.cluster, bounded_text(seen.peer))).decode()
+        row = cast("Moments | None", self._groups.get(key))
+        if row is None:
+            row = Moments(lesson.owner, {"first": seen.time_ns})
+            self._groups.add(key, row)
+        return row.times["first"]
+
     # --- what pods show -----------------------------------------------------------------------------------------------
     def live(self, lesson: Lesson, seen: Observation, hour: int) -> Life:
         """Note which pod and which image an observation is of. Hot: nearly always known ones."""
@@ -190,6 +218,11 @@ def container_since(life: Life, container: str) -> int:
 def new_pods(life: Life) -> int:
     """Count the pods that were first seen since the last new image came."""
     return sum(abs(first_ns) >= life.rollout_ns for first_ns in life.pods.values())
+
+
+def peer_of(seen: Observation) -> tuple[str, str]:
+    """Name the workload at the other end, as its profile does."""
+    return bounded_text(seen.peer_namespace), bounded_text(seen.peer_workload)
 
 
 def pod_name(namespace: str, pod: str) -> str:

@@ -138,6 +138,8 @@ class Profiles:
             self._take_news(lesson, profile, lesson.value, seen, life)
             return
         terms = self.terms[lesson.aspect]
+        if lesson.peer:
+            self.lives.is_newcomer(lesson, seen, terms.learn_for_ns)  # which notes who was contacted first
         values = profile.startup if life and starts_up(life, seen, terms.start_up_ns) else profile.values
         values[lesson.value] = first_time(hour)
         self.groups.add(lesson.key, profile)
@@ -217,6 +219,8 @@ class Profiles:
             self.groups.touch(lesson.key)
             profile.news_ns = max(profile.news_ns, time_ns)
             self._learn(lesson, profile, value, seen)
+        if lesson.peer and reason in ("learning", "partial"):
+            self.lives.is_newcomer(lesson, seen, terms.learn_for_ns)  # which notes who was contacted first
         waits = not reason and lesson.aspect is Aspect.PROGRAMS and _may_be_session(seen)
         self.news.append(News(lesson, profile, value, reason, waits))
 
@@ -238,6 +242,9 @@ class Profiles:
         """Say why a value outside of a settled profile is no deviation, or "" if it is one."""
         terms, day = self.terms[lesson.aspect], seen.time_ns // DAY_NS
         if not profile.locked_ns:
+            if self.lives.is_newcomer(lesson, seen, terms.learn_for_ns):
+                self._learn(lesson, profile, value, seen)
+                return "newcomer"
             if lesson.aspect is Aspect.PEERS and life is not None:
                 tried = self._try(lesson, profile, value, seen, life)
                 if tried is not None:

@@ -207,6 +207,24 @@ def test_whoever_never_did_a_thing_has_an_empty_profile_of_it() -> None:
     assert "opened 0 files" in told[0].normal
 
 
+def test_an_edge_to_a_newcomer_is_learned_and_one_to_somebody_long_there_is_told() -> None:
+    edges = next(found for found in SHIPPED if found.info.title.startswith("Workload Talks To A Workload"))
+    bench = Bench(edges)
+
+    def talk(at_s: float, peer: str) -> Observation:
+        ends = {"kind": Kind.CONNECTION, "address": "10.1.0.5", "peer": "10.96.0.7", "direction": "egress"}
+        return program(at_s, **ends, peer_namespace="hr", peer_workload=peer, port=80, protocol="tcp")
+
+    bench.see(*(talk(hour * HOUR, "stock") for hour in range(6 * 24)))
+    bench.see(*(program(hour * HOUR, workload="payroll") for hour in range(6 * 24)))
+    bench.see(*(program(hour * HOUR, workload="payroll", namespace="hr") for hour in range(6 * 24)))
+    bench.see(program(5.9 * DAY, workload="newcomer", namespace="hr"))
+    assert bench.see(talk(6 * DAY, "newcomer"), talk(6 * DAY, "payroll")) == []
+    told = bench.watch.advance((START_S + 7 * DAY) * SECOND_NS)
+    assert [dict(one.evidence)["profile value"] for one in told] == ["egress tcp workload hr/payroll 80"]
+    assert bench.reasons()["newcomer"] == 1
+
+
 def test_a_flood_of_programs_is_one_group_bounded_and_hides_nobody_else() -> None:
     bench = Bench().learned()
     bench.learned(workload="stock")
