@@ -16,6 +16,7 @@ from prometheus_client import Counter
 from sinks.rt.client import UnclearError
 from sinks.rt.memory import AlertNote, Intent, TicketNote
 from sinks.rt.text import AlertText, new_mark, read_mark
+from sinks.rt.verdicts import is_owed, set_status
 from vedette.runtime.telemetry import OperationalEvent
 from vedette.schema.errors import PermanentError, TransientError
 from vedette.schema.limits import SECOND_NS
@@ -91,14 +92,18 @@ class Desk:
             TransientError: not now. PermanentError: never.
         """
         case = await self._memory.recall(revision)
-        if case.settled:
-            return
         text = AlertText(revision)
+        if case.settled and not is_owed(case, text):
+            return
         ticket = await self._ticket(case, text)
         if ticket is not None and not case.settled:
             await self._recover_comment(case, ticket)
         if ticket is not None and not case.settled:
             await self._comment(case, text, ticket)
+        if is_owed(case, text):
+            await set_status(self._name, self._settings, self._tracker, case, text)
+            case.alert = AlertNote(case.alert.version, judged_ns=text.judged_ns)
+            await self._memory.keep(case)
 
     async def unite(self, reference: Reference) -> Ticket | None:
         """Merge all tickets of ours that have this reference and take comments; return the one that is left, if any."""
@@ -183,18 +188,19 @@ class Desk:
                 return
         mark = read_mark(intent.mark)
         assert mark is not None, "it was made by new_mark"
-        case.alert = AlertNote(mark.version)
+        case.alert = AlertNote(mark.version, judged_ns=case.alert.judged_ns)
         await self._memory.keep(case)
 
     async def _comment(self, case: Case, text: AlertText, ticket: Ticket) -> None:
         fresh = not case.alert.version
-        reopens = fresh and bool(self._settings.reopen_status) and await self._tracker.is_inactive(ticket.id)
-        status = self._settings.reopen_status if reopens else ""
         before = case.alert
+        news = fresh or (bool(before.judged_ns) and not text.judged_ns)
+        reopens = news and bool(self._settings.reopen_status) and await self._tracker.is_inactive(ticket.id)
+        status = self._settings.reopen_status if reopens else ""
         pending = read_mark(before.commenting.mark) if before.commenting else None
         again = pending is not None and pending.version == case.revision.version
         mark = pending if again and pending else new_mark(case.revision)
-        case.alert = AlertNote(before.version, Intent(mark.text, self._clock.now_ns()))
+        case.alert = AlertNote(before.version, Intent(mark.text, self._clock.now_ns()), before.judged_ns)
         case.ticket = TicketNote(ticket.id)
         await self._memory.keep(case)
         content = text.whole(mark) if fresh else text.update(mark)
@@ -206,7 +212,7 @@ class Desk:
             case.alert = before
             await self._memory.keep(case)
             raise
-        case.alert = AlertNote(case.revision.version)
+        case.alert = AlertNote(case.revision.version, judged_ns=before.judged_ns)
         await self._memory.keep(case)
         if status:
             await self._check_reopened(ticket.id)

@@ -34,10 +34,14 @@ class TicketNote(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class AlertNote(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The newest version of an alert that its ticket tells, 0 if none; `commenting` as `creating`."""
+    """The newest version of an alert that its ticket tells, 0 if none; `commenting` as `creating`.
+
+    `judged_ns` is the time of the verdict that the ticket's status follows, 0 if none.
+    """
 
     version: int = 0
     commenting: Intent | None = None
+    judged_ns: int = 0
 
 
 class Doubt(msgspec.Struct, frozen=True):
@@ -95,9 +99,10 @@ class Memory:
         for alert_id, version in versions.items():
             note = _read(known, _alert_key(alert_id), AlertNote)
             if version > note.version:
-                changes[_alert_key(alert_id)] = msgspec.json.encode(AlertNote(version))
+                learned = AlertNote(version, judged_ns=note.judged_ns)
+                changes[_alert_key(alert_id)] = msgspec.json.encode(learned)
                 if alert_id == case.revision.alert_id:
-                    case.alert = AlertNote(version)
+                    case.alert = learned
         await self._notes.write(changes)
 
     async def doubts(self) -> dict[str, Doubt]:

@@ -11,6 +11,7 @@ import httpx
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from vedette.schema.errors import TransientError
+from vedette.schema.verdict import Judgement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,6 +47,9 @@ class RtSettings(BaseModel):
     reopen_status: str = "open"
     """Status that a resolved or rejected ticket gets when a new alert belongs to it; empty: it only gets a comment.
     Default: open."""
+    on_verdict: dict[Judgement, str] = Field(default_factory=dict[Judgement, str])
+    """Status that a ticket gets when an analyst closes its alert, by the verdict, such as `false_positive: rejected`;
+    a verdict that is not named is only commented. Default: none."""
     concurrency: int = Field(default=2, ge=1, le=16)
     """Tickets that are written at the same time; Request Tracker needs a worker for each. Default: 2."""
     timeout_s: float = Field(default=30, ge=0.05, le=600)

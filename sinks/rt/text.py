@@ -19,6 +19,7 @@ from vedette.schema.alert import GENERATION_FACTOR
 from vedette.schema.errors import PermanentError
 from vedette.schema.limits import SECOND_NS
 from vedette.schema.text import clip_text, safe_text
+from vedette.schema.verdict import Judgement
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -90,6 +91,13 @@ class _Clause(msgspec.Struct, frozen=True):
     value: Any = None
 
 
+class _Verdict(msgspec.Struct, frozen=True):
+    judgement: Judgement
+    analyst: str
+    reason: str
+    time_ns: int
+
+
 class _Unmapped(msgspec.Struct, frozen=True):
     first_seen_ns: int
     last_seen_ns: int
@@ -97,6 +105,7 @@ class _Unmapped(msgspec.Struct, frozen=True):
     facts: dict[str, Any]
     cluster: str = ""
     explanation: list[_Clause] = []
+    verdict: _Verdict | None = None
 
 
 class _Sample(msgspec.Struct, frozen=True):
@@ -148,6 +157,18 @@ class AlertText:
         words = ": ".join(filter(None, (rule.level, rule.title, _target(self._document.unmapped.facts))))
         return safe_text(words, TITLE_CHARS_MAX).translate(_ROUND)
 
+    @property
+    def judgement(self) -> Judgement | None:
+        """What an analyst decided, if anybody did."""
+        verdict = self._document.unmapped.verdict
+        return None if verdict is None else verdict.judgement
+
+    @property
+    def judged_ns(self) -> int:
+        """When it was decided, ns since the epoch; 0 if it was not."""
+        verdict = self._document.unmapped.verdict
+        return 0 if verdict is None else verdict.time_ns
+
     def whole(self, mark: Mark, note: str = "") -> str:
         """Tell everything: for a new ticket, and for an alert that a ticket does not know yet."""
         return self._text(mark, [*([note, ""] if note else []), *self._facts(), "", *self._why(), *self._samples()])
@@ -168,6 +189,10 @@ class AlertText:
         yield "count", str(document.count)
         yield "first seen", _time(details.first_seen_ns)
         yield "last seen", _time(details.last_seen_ns)
+        if details.verdict is not None:
+            yield "verdict", details.verdict.judgement.replace("_", " ")
+            yield "judged by", details.verdict.analyst
+            yield "reason", details.verdict.reason
 
     def _facts(self) -> Iterator[str]:
         details, rule = self._document.unmapped, self._document.unmapped.rule

@@ -189,6 +189,12 @@ class Tracker:
             raise TransientError(f"Request Tracker does not take comments on ticket {ticket_id} now: {answer.words}")
         _converted(answer.value, list[str])
 
+    async def set_status(self, ticket_id: int, status: str) -> bool:
+        """Give a ticket a status; return whether it has it."""
+        await self._client.ask("PUT", f"/ticket/{ticket_id}", body={"Status": status})
+        now = await self.read(ticket_id)
+        return now is not None and now.status.lower() == status.lower()
+
     async def merge(self, ticket_id: int, kept: int) -> bool:
         """Make one ticket part of another; return whether it is."""
         await self._client.ask("PUT", f"/ticket/{ticket_id}", body={"MergeInto": kept})

@@ -14,12 +14,15 @@ from pydantic import ValidationError
 
 from sinks.rt import RtSettings, RtSink
 from sinks.rt.text import AlertText, new_mark, read_mark, reference_of
+from vedette.pipeline.verdicts import revise_closed
 from vedette.runtime.notes import MemoryNotes
 from vedette.runtime.sink_context import SinkContext
 from vedette.schema.errors import ConfigError, PermanentError, TransientError
 from vedette.schema.event import Facts
 from vedette.schema.level import Level
+from vedette.schema.limits import SECOND_NS
 from vedette.schema.rule import RuleInfo
+from vedette.schema.verdict import Judgement, make_verdict
 from vedette.testing.sinks import HOSTILE, StandingClock, sample_revision
 
 from .fault_proxy import Behaviour, FaultProxy, apply_then, drip, flood, passing, reset
@@ -229,6 +232,86 @@ async def test_a_closed_ticket_is_reopened_for_new_alerts_alone(
     assert await deliver(make(stub, notes, reopen_status=reopen_status), keyed(alert, revision=2)) == [None]
     assert versions(stub) == {1: [(1, 1), (alert, 2)]}
     assert stub.tickets[1].status == (after or status)
+
+
+STATUSES = {"false_positive": "rejected", "benign": "resolved"}
+
+
+def judged(number: int, judgement: Judgement = Judgement.BENIGN, *, revision: int = 2, at_s: int = 60) -> AlertRevision:
+    """The verdict on an alert, and what comes after it."""
+    last = keyed(number, revision=revision - 1)
+    verdict = make_verdict(judgement, "sam [x]\n", "the scanner\n[vedette x]", last.opened_ns + at_s * SECOND_NS)
+    return revise_closed(last.document.decode(), verdict, 0)._replace(ticket_key="k")
+
+
+@pytest.mark.parametrize(
+    ("judgement", "on_verdict", "after"),
+    [
+        (Judgement.BENIGN, {}, "open"),
+        (Judgement.BENIGN, STATUSES, "resolved"),
+        (Judgement.FALSE_POSITIVE, STATUSES, "rejected"),
+        (Judgement.TRUE_POSITIVE, STATUSES, "open"),
+        (Judgement.TRUE_POSITIVE, {"true_positive": "nonsense"}, "open"),
+        (Judgement.TRUE_POSITIVE, {"true_positive": ""}, "open"),
+    ],
+)
+async def test_a_verdict_is_told_and_sets_the_status_that_is_named_for_it(
+    stub: RtStub, notes: MemoryNotes, judgement: Judgement, on_verdict: dict[str, str], after: str
+) -> None:
+    await deliver(make(stub, notes), keyed(1))
+    stub.tickets[1].status = "open"
+    for _ in range(3):
+        assert await deliver(make(stub, notes, on_verdict=on_verdict), judged(1, judgement)) == [None]
+    assert versions(stub) == {1: [(1, 1), (1, 2)]}
+    lines = stub.tickets[1].comments[0].content.splitlines()
+    words = judgement.replace("_", " ")
+    assert f"verdict         {words}" in lines
+    assert "judged by       sam [x]\\x0a" in lines
+    assert "reason          the scanner\\x0a[vedette x]" in lines
+    assert stub.tickets[1].status == after
+    assert sum(request.method == "PUT" for request in stub.requests) == bool(on_verdict.get(judgement))
+
+
+async def test_a_verdict_sets_the_status_once(stub: RtStub, notes: MemoryNotes) -> None:
+    sink = make(stub, notes, on_verdict=STATUSES)
+    await deliver(sink, keyed(1), judged(1))
+    assert stub.tickets[1].status == "resolved"
+    stub.tickets[1].status = "open"
+    await deliver(sink, judged(1, revision=3), judged(1), keyed(1))
+    assert (versions(stub), stub.tickets[1].status) == ({1: [(1, 1), (1, 2), (1, 3)]}, "open"), "people reopened it"
+    await deliver(sink, judged(1, Judgement.FALSE_POSITIVE, revision=4, at_s=90))
+    assert stub.tickets[1].status == "rejected", "another verdict"
+    await deliver(sink, keyed(1, revision=5))
+    assert stub.tickets[1].status == "open", "a more severe rule put the verdict aside"
+    stub.tickets[1].status = "resolved"
+    await deliver(sink, keyed(1, revision=6))
+    assert stub.tickets[1].status == "resolved", "and people may close it again"
+
+
+async def test_a_ticket_that_begins_with_a_verdict_has_its_status(stub: RtStub, notes: MemoryNotes) -> None:
+    await deliver(make(stub, notes, on_verdict=STATUSES), judged(1))
+    assert (versions(stub), stub.tickets[1].status) == ({1: [(1, 2)]}, "resolved")
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault.DROP, Fault.LOSE, Fault.GARBAGE, Fault.LOGIN_PAGE], ids=lambda fault: fault.name
+)
+@pytest.mark.parametrize("at", ["comment", "status"])
+async def test_a_verdict_that_broke_off_is_told_once_and_followed(
+    stub: RtStub, notes: MemoryNotes, fault: Fault, at: str
+) -> None:
+    await deliver(make(stub, notes), keyed(1))
+    faults = [fault]
+
+    def fails(request: Request) -> Fault | None:
+        hit = request.comments if at == "comment" else request.method == "PUT"
+        return faults.pop() if hit and faults else None
+
+    stub.fault = fails
+    outcomes = [(await deliver(make(stub, notes, on_verdict=STATUSES), judged(1)))[0] for _ in range(2)]
+    assert faults == []
+    assert outcomes[-1] is None
+    assert (versions(stub), stub.tickets[1].status) == ({1: [(1, 1), (1, 2)]}, "resolved")
 
 
 async def test_a_stalled_ticket_stays_stalled(stub: RtStub, notes: MemoryNotes) -> None:

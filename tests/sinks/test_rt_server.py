@@ -16,11 +16,12 @@ from vedette.schema.errors import TransientError
 from vedette.schema.event import Facts
 from vedette.schema.level import Level
 from vedette.schema.rule import RuleInfo
+from vedette.schema.verdict import Judgement
 from vedette.testing.sinks import CONTRACT, StandingClock, sample_revision
 
 from .fault_proxy import FaultProxy, apply_then, on, passing, reset
 from .rt_bench import HurryingClock, RtBench, marks_of
-from .test_rt import ROWS
+from .test_rt import ROWS, judged
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -110,6 +111,21 @@ async def test_alerts_with_one_key_share_a_ticket_that_people_close_and_merge(
     assert await deliver(request_tracker, notes, keyed(1, revision=3), keyed(3, "other", revision=3)) == [None, None]
     (ticket,) = request_tracker.tickets()
     assert told(ticket) == [(1, 1), (1, 2), (1, 3), (2, 1), (3, 1), (3, 3), (4, 1)]
+
+
+async def test_a_verdict_is_told_and_followed(request_tracker: RequestTracker, notes: MemoryNotes) -> None:
+    statuses = {"false_positive": "rejected", "benign": "no-such-status"}
+    await deliver(request_tracker, notes, keyed(1))
+    for _ in range(2):
+        wrong = judged(1, Judgement.FALSE_POSITIVE)
+        assert await deliver(request_tracker, notes, wrong, on_verdict=statuses) == [None]
+    (ticket,) = request_tracker.tickets()
+    assert (ticket.status, told(ticket)) == ("rejected", [(1, 1), (1, 2)])
+    assert "verdict         false positive" in contents(ticket)[1]
+    request_tracker.request("PUT", "/ticket/1", {"Status": "open"})
+    await deliver(request_tracker, notes, judged(1, revision=3, at_s=90), on_verdict=statuses)
+    (ticket,) = request_tracker.tickets()
+    assert (ticket.status, told(ticket)) == ("open", [(1, 1), (1, 2), (1, 3)]), "there is no such status"
 
 
 @pytest.mark.parametrize("status", ["deleted", "moved"])

@@ -207,7 +207,7 @@ async def test_alerts_are_found_as_analysts_look_for_them(server: OpenSearch, tm
         {"match": {"unmapped.explanation.value.text": "get"}},
     ):
         assert len(server.search(ALERTS, query)) == 3, query
-    for query in (
+    for about_verdict in (
         {"match": {"comment": "CHG-17"}},
         {"query_string": {"query": "unmapped.verdict.judgement:benign AND unmapped.verdict.analyst:sam"}},
         {"match": {"unmapped.verdict.reason": "chg-17"}},
@@ -217,8 +217,8 @@ async def test_alerts_are_found_as_analysts_look_for_them(server: OpenSearch, tm
         {"term": {"status": "Resolved"}},
         {"term": {"unmapped.rules.tags": "attack.t1609"}},
     ):
-        (found,) = server.search(ALERTS, query)
-        assert found["_source"]["unmapped"]["alert_id"] == f"{3:032x}", query
+        (found,) = server.search(ALERTS, about_verdict)
+        assert found["_source"]["unmapped"]["alert_id"] == f"{3:032x}", about_verdict
     (index,) = server.request("GET", f"/{ALERTS}/_settings")
     assert index == "vedette-alerts-2026.03.27"
 
