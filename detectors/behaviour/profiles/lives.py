@@ -121,7 +121,7 @@ class Lives:
         Of a workload that nothing was ever heard of nobody can say that it is new.
         """
         if lesson.peer == ADDRESS:
-            since_ns = self._contacted_since(lesson, seen)
+            since_ns = self.contacted_since(lesson, seen)
         elif lesson.peer == WORKLOAD:
             rows = [self._groups.get(profile_key(Aspect.PEERS, (WORKLOAD, seen.cluster, *peer_of(seen))))]
             rows += [
@@ -134,7 +134,8 @@ class Lives:
             return False
         return since_ns > 0 and seen.time_ns - since_ns < young_ns
 
-    def _contacted_since(self, lesson: Lesson, seen: Observation) -> int:
+    def contacted_since(self, lesson: Lesson, seen: Observation) -> int:
+        """Return since when anybody contacts an address, and note it."""
         key = orjson.dumps(("address", seen.cluster, bounded_text(seen.peer))).decode()
         row = cast("Moments | None", self._groups.get(key))
         if row is None:

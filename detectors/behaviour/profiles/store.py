@@ -165,13 +165,23 @@ class Profiles:
             return
         if self._is_known(lesson, profile, value, hour):
             return
-        if lesson.alias:
+        if lesson.alias and self._is_trusted(lesson, profile, seen):
             if self._is_known(lesson, profile, lesson.alias, hour):
                 self._put(lesson, profile, value, hour)
                 return
             if lesson.alias in profile.trials or lesson.alias in profile.outside:
                 value = lesson.alias
         self._take_news(lesson, profile, value, seen, life)
+
+    def _is_trusted(self, lesson: Lesson, profile: Profile, seen: Observation) -> bool:
+        """Say whether an address tells who is behind it: not one that was learned because nobody had contacted it."""
+        packed = profile.values.get(lesson.alias)
+        if packed is None or not profile.settled_ns:
+            return True
+        learned_ns = unpacked(packed).first_h * HOUR_NS
+        if learned_ns <= profile.settled_ns:
+            return True
+        return learned_ns - self.lives.contacted_since(lesson, seen) >= self.terms[lesson.aspect].learn_for_ns
 
     def _is_usual_by_now(self, lesson: Lesson, profile: Profile, seen: Observation, life: Life | None) -> bool:
         """Say whether a value of start-up is seen later, too, while its profile learns."""
