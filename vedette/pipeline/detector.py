@@ -322,6 +322,9 @@ class Detector:
             self._emit(emissions, effects)
         elif control.final:
             effects.alert(revise_closed(control.document, verdict, effects.generation))
+        else:
+            return
+        effects.tally("verdicts", control.judgement.value)
 
     def _use(self, in_force: InForce) -> None:
         self.engine = self._engines[in_force.rules]

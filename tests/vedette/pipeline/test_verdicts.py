@@ -205,6 +205,24 @@ def verdict_chunk(rng: random.Random, before: Chunk, documents: dict[str, str]) 
     return Chunk(before.last_seq + 1, before.arrival_ns, [Run(CONTROL_SOURCE, CONTROL_FORMAT, 1)], [item], len(item))
 
 
+@pytest.mark.parametrize(
+    ("final", "expected"),
+    [(True, {("verdicts", "benign"): 1}), (False, {})],
+    ids=["one that is told", "one on no alert at all"],
+)
+def test_verdicts_are_counted(bench: ModuleType, final: bool, expected: dict[tuple[str, ...], int]) -> None:
+    feeding = bench.DetectorBench()
+    content = encode_document(build_document(STATES["audit"](), generation=1, activity=Activity.CLOSE, now_ns=LATER_NS))
+    control = ControlRecord(
+        OP_VERDICT, alert="0" * 32, judgement=Judgement.BENIGN, document=content.decode(), final=final
+    )
+    item = encode_control(control)
+    chunk = Chunk(1, LATER_NS, [Run(CONTROL_SOURCE, CONTROL_FORMAT, 1)], [item], len(item))
+    feeding.detector.begin(chunk, feeding.effects)
+    feeding.detector.feed(bench.records_of(chunk), feeding.effects)
+    assert feeding.effects.take(chunk.last_seq, chunk.arrival_ns).tallies == expected
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_restored_at_random_positions_verdicts_come_out_the_same(bench: ModuleType, seed: int) -> None:
     log = log_with_verdicts(bench, seed)

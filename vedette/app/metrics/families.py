@@ -22,6 +22,7 @@ from vedette.pipeline.detector import OTHER_RULE
 from vedette.pipeline.stretch import LATENCY_BUCKETS_S
 from vedette.schema.limits import IN_FLIGHT_BYTES_MAX, SECOND_NS
 from vedette.schema.text import safe_text
+from vedette.schema.verdict import Judgement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -232,6 +233,14 @@ def _detection_families(reading: Reading, rules: Mapping[str, RuleInfo]) -> Iter
         for labels, count in _by_rule(reading, metric, rules).items():
             family.add_metric(labels, count)
         yield family
+    verdicts = CounterMetricFamily(
+        "vedette_verdicts",
+        "Verdicts on alerts that analysts gave: `true_positive`, `false_positive`, `benign`.",
+        labels=("verdict",),
+    )
+    for judgement in Judgement:
+        verdicts.add_metric((judgement.value,), reading.tallies.get(("verdicts", judgement.value), 0))
+    yield verdicts
     for name, meaning, value in (
         ("vedette_intake_sequence", "Number of the last record that was made durable.", reading.last_seq),
         ("vedette_detection_sequence", "Number of the last record that detection has finished.", reading.cursor.seq),

@@ -51,6 +51,8 @@ TALLIES: Tallies = {
     ("shadow_findings", "audit", EXEC): 6,
     ("shadow_alerts", "audit", "high", EXEC): 2,
     ("exception_hits", "a\x1b\n", EXEC): 5,
+    ("verdicts", "benign"): 3,
+    ("verdicts", "of a newer version"): 1,
     ("detection_latency_bucket", "audit", "0.025"): 80,
     ("detection_latency_ms_sum", "audit"): 1_600,
     ("delivery_latency_bucket", "store", "0.05"): 5,

@@ -144,6 +144,11 @@ def test_what_alerts_nobody_is_counted_apart() -> None:
     assert values("vedette_exception_hits_total") == {(r"a\x1b\x0a", EXEC): 5}
 
 
+def test_verdicts_begin_at_zero_and_only_known_ones_are_told() -> None:
+    found = values("vedette_verdicts_total")
+    assert found == {("benign",): 3, ("false_positive",): 0, ("true_positive",): 0}
+
+
 @pytest.mark.parametrize("content_type", PARSERS)
 def test_a_hostile_rule_stays_inside_its_label(content_type: str) -> None:
     hostile = 'x"} 1\nvedette_up 1\\'
