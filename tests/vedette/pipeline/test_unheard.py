@@ -179,6 +179,32 @@ def test_a_rule_of_a_pack_in_shadow_can_be_heard(world: World) -> None:
     assert list(world.told()["shadow"]) == ["two-execs"]
 
 
+CROWD = """
+title: A crowd
+id: crowd
+level: low
+logsource: {product: vedette, category: call}
+detection: {execs: {resource: pods/exec}, condition: execs}
+behaviour: {type: distinct_count, by: [name], value: [actor], at_least: 2}
+"""
+
+
+@pytest.mark.parametrize("name", ["crowd", "A crowd", "own"], ids=["id", "title", "pack"])
+def test_a_detector_of_behaviour_in_shadow_counts_and_alerts_nobody(world: World, name: str) -> None:
+    world.use(CROWD)
+    assert [rules_of(world.exec(user)) for user in ("ann", "bob")] == [[], ["crowd"]]
+    world = World()
+    world.use(CROWD, name)
+    commits = [world.exec(user) for user in ("ann", "bob")]
+    assert [rules_of(commit) for commit in commits] == [[], []]
+    assert commits[1].tallies == {
+        ("shadow_findings", "audit", "crowd"): 1,
+        ("shadow_alerts", "audit", "low", "crowd"): 1,
+    }
+    told = world.told()["shadow"]["crowd"]
+    assert (told["findings"], told["alerts"], told["since_ns"]) == (1, 1, SECOND)
+
+
 def test_samples_are_the_latest_and_bounded(world: World) -> None:
     world.use(RULES, "exec")
     for number in range(20):
