@@ -36,7 +36,10 @@ NAMES_MAX: Final = 20
 """Names that a report of changes has of each kind, beside their count."""
 
 Inventory = dict[str, dict[str, tuple[str, str]]]
-"""What a rule set has in it, by kind: for each thing its name for people, and a hash of its content."""
+"""What a rule set has in it, by kind: for each thing its name for people, and a hash of its content.
+
+Correlations and detectors of behaviour are among the rules.
+"""
 
 
 class RuleSet(NamedTuple):
@@ -108,10 +111,13 @@ def check_names(configured: Rules, rules: Sequence[RuleInfo]) -> None:
 
 def _inventory(configured: Rules, texts: Iterable[RuleText], engine: Engine) -> Inventory:
     rules: dict[str, tuple[str, str]] = {}
-    everything: list[Rule | Correlation] = [*engine.rules, *engine.correlations]
-    for rule in everything:
+    matched: list[Rule | Correlation] = [*engine.rules, *engine.correlations]
+    for rule in matched:
         title, known = rules.get(rule.info.rule_id, (rule.info.title, ""))
         rules[rule.info.rule_id] = (title, known + rule.content_hash)  # a rule may be several, one a log source
+    for one in engine.definitions:
+        said = msgspec.json.encode((one.content_hash, msgspec.structs.replace(one.info, pack="")))
+        rules[one.info.rule_id] = (one.info.title, _digest(said))  # its hash leaves out what it says of itself
     exceptions = {
         found.exception_id or found.title: (found.title, _digest(orjson.dumps(found.document.data, default=str)))
         for found in written_exceptions(text for text in texts if not is_falco(text.text))

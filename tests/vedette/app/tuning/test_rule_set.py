@@ -22,6 +22,14 @@ detection: {{selection: {{verb: {verb}}}, condition: selection}}
 """
 
 
+LEARNING = """title: News
+id: news
+level: low
+logsource: {product: vedette, category: call}
+detection: {own: {actor: x}, condition: own}
+behaviour: {type: first_seen, by: [actor], value: [verb], learn_for: 7d}
+---
+"""
 EXCEPTION = """title: Robots
 filter: {rules: [r1], robots: {user.username: robot}, condition: not robots}
 vedette: {owner: me}
@@ -63,6 +71,15 @@ def changed(
             (rule(1), EXCEPTION.replace("owner: me", "owner: you")),
             {"exceptions_changed": ["Robots"]},
             id="who answers for it",
+        ),
+        pytest.param((rule(1), LEARNING), (rule(1), LEARNING), {}, id="the same behaviour"),
+        pytest.param((rule(1),), (rule(1), LEARNING), {"rules_added": ["News"]}, id="behaviour added"),
+        pytest.param((rule(1), LEARNING), (rule(1),), {"rules_removed": ["News"]}, id="behaviour removed"),
+        pytest.param(
+            (LEARNING,), (LEARNING.replace("7d", "8d"),), {"rules_changed": ["News"]}, id="how long it learns"
+        ),
+        pytest.param(
+            (LEARNING,), (LEARNING.replace("level: low", "level: high"),), {"rules_changed": ["News"]}, id="its level"
         ),
     ],
 )
