@@ -22,6 +22,7 @@ import msgspec
 from detectors.alert_info import AlertInfo
 from detectors.anchors import conjuncts, weaken
 from detectors.behaviour.definition import Definition
+from detectors.behaviour.interest import Interest, interest_in
 from detectors.compiled import Check, compile_predicate
 from detectors.correlation.definition import Correlation
 from detectors.explain import explain
@@ -75,8 +76,9 @@ class Engine:
         for name, decoder in decoders.items():
             met = {source for source in {rule.logsource for rule in rules} if _meets(source, decoder)}
             applying = [rule for rule in rules if rule.logsource in met and not rule.idle]
-            program = _Program(applying, decoder, databases)
-            if program.rules:
+            interest = interest_in(decoder, definitions)
+            program = _Program(applying, decoder, databases, interest)
+            if program.rules or interest:
                 self._programs[name] = program
         routed = {id(rule) for program in self._programs.values() for rule in program.rules}
         unanchored = {id(rule) for program in self._programs.values() for rule in program.unanchored}
@@ -123,7 +125,9 @@ class _Verified(NamedTuple):
 class _Program:
     """The rules of one decoder."""
 
-    def __init__(self, rules: list[Rule], decoder: Decoder, databases: Databases | None) -> None:
+    def __init__(
+        self, rules: list[Rule], decoder: Decoder, databases: Databases | None, interest: Interest | None
+    ) -> None:
         self.rules = rules
         self._head_fields = decoder.head_fields
         on_head = [weaken(rule.predicate, self._in_head) for rule in rules]
@@ -133,7 +137,7 @@ class _Program:
         )
         self._index = Index(on_head, nested=decoder.head_fields is not None, databases=databases)
         self.unanchored = [rules[position] for position in sorted(self._index.unanchored)]
-        self.screen, self._narrow = _screen(self._index, decoder)
+        self.screen, self._narrow = _screen(self._index, decoder, interest)
 
     def match(self, event: Event, possible: int | None) -> list[Match]:
         if possible is None or self._narrow is None:
@@ -172,16 +176,21 @@ class _Program:
         return _Verified(rule, None if rest is None else compile_predicate(rest, walk), rule.exact, dedup)
 
 
-def _screen(index: Index, decoder: Decoder) -> tuple[Screen | None, Continue | None]:
+def _screen(index: Index, decoder: Decoder, interest: Interest | None) -> tuple[Screen | None, Continue | None]:
     """Return what tells records of which rules are possible, and what goes on from there."""
     if not isinstance(decoder, Outliner):
         return None, None
-    outline = decoder.outline(index.fields)
+    asked = index.fields | (interest.fields if interest else frozenset[str]())
+    outline = decoder.outline(asked)
     if outline.apart is not None and not index.relies_on([outline.apart.field], outline.fields):
-        outline = decoder.outline(index.fields - {outline.apart.field})
+        outline = decoder.outline(asked - {outline.apart.field})
     known = (outline.fields, [outline.apart.field] if outline.apart else [])
     possible = index.within(*known)
-    return (None, None) if possible is None else (screen(outline, *possible), index.beyond(*known))
+    if possible is None:
+        return None, None
+    remembered, apart = possible
+    wish = interest.wish if interest else None
+    return screen(outline, remembered, apart, len(index.owners), wish), index.beyond(*known)
 
 
 def _meets(wanted: LogSource, decoder: Decoder) -> bool:

@@ -9,10 +9,11 @@ entries and in the bytes of each: an outline that is not remembered is looked up
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 
+from detectors.behaviour.interest import Wish
 from detectors.lookup import Lookup
 from vedette.schema.outline import Outline
 
@@ -25,25 +26,84 @@ parts in common."""
 OUTLINE_BYTES_MAX: Final = 1024
 """Length, as JSON, of an outline that is worth remembering, or of a text apart."""
 
-Screen = Callable[[bytes], int | None]
-"""From a record to the rules that are possible by its outline, as bits of the index; None where only decoding can tell.
+Look = Callable[[bytes, int], int | None]
+"""From a record, and the second in which it arrived, to bits: what its outline leaves; None if only decoding can tell.
 
-0 lets the record go: no rule can match it.
+0 lets the record go: no rule can match it, and nobody watches it.
 """
 
 
-def screen(outline: Outline, possible: Lookup, possible_apart: Lookup) -> Screen:
+Recall = Callable[[Hashable, msgspec.Struct, int], int]
+"""From an outline's key, the outline and the second to its bits."""
+
+
+class Screen(NamedTuple):
+    """How to look at records. Of the bits that come of it `rules` are those of rules that are possible.
+
+    `watched`: the bit that says that behaviour wants to see the record.
+    """
+
+    look: Look
+    rules: int
+    watched: int
+
+    def possible(self, payload: bytes) -> int | None:
+        """Return the rules that a record's outline leaves possible; None where only decoding can tell."""
+        bits = self.look(payload, 0)
+        return None if bits is None else bits & self.rules
+
+
+def screen(
+    outline: Outline, possible: Lookup, possible_apart: Lookup, size: int, wish: Callable[[dict[str, Any]], Wish] | None
+) -> Screen:
     """Return a screen that reads outlines and asks which rules they leave possible.
 
-    `possible` is asked of the fields that are remembered, `possible_apart` of those apart.
+    `possible` is asked of the fields that are remembered, `possible_apart` of those apart; each answer has `size` bits.
+    `wish` says how often behaviour wants to see records with an outline; without it, never.
     """
-    recall = _Memory(possible, _document).recall
+    rules, watched = (1 << size) - 1, 1 << size
+    seldom = watched << 1
+    if wish is None:
+        recall = _Memory(possible, _document).recall
+    else:
+        recall = _seldom(_Memory(_wished(possible, wish, watched, seldom), _document).recall, watched, seldom)
+    look = _look(outline, recall, possible_apart, watched)
+    return Screen(look, rules, watched)
+
+
+def _wished(possible: Lookup, wish: Callable[[dict[str, Any]], Wish], watched: int, seldom: int) -> Lookup:
+    flags = {Wish.NEVER: 0, Wish.SELDOM: seldom, Wish.ALWAYS: watched}
+    return lambda doc: possible(doc) | flags[wish(doc)]
+
+
+def _seldom(recall: Recall, watched: int, seldom: int) -> Recall:
+    """Let what is wanted seldom be watched once in a second of arrival, outline by outline.
+
+    To be shown one more is without effect, so it does not matter what was forgotten of this with a restart.
+    """
+    shown: dict[Hashable, int] = {}
+
+    def remember(key: Hashable, outline: msgspec.Struct, second: int) -> int:
+        bits = recall(key, outline, second)
+        if not bits & seldom:
+            return bits
+        if shown.get(key) == second:
+            return bits ^ seldom
+        if len(shown) >= OUTLINES_MAX:
+            shown.clear()
+        shown[key] = second
+        return bits ^ seldom | watched
+
+    return remember
+
+
+def _look(outline: Outline, recall: Recall, possible_apart: Lookup, watched: int) -> Look:
     read, apart = outline.read, outline.apart
     if apart is None:
 
-        def look(payload: bytes) -> int | None:
+        def look(payload: bytes, second: int) -> int | None:
             found = read(payload)
-            return None if found is None else recall(found, found)
+            return None if found is None else recall(found, found, second)
 
         return look
     split, field = apart.split, apart.field
@@ -51,13 +111,15 @@ def screen(outline: Outline, possible: Lookup, possible_apart: Lookup) -> Screen
     memory: _Memory[str] = _Memory(possible_apart, lambda value: ({field: value}, len(value)))
     recall_apart, without = memory.recall, possible_apart({})
 
-    def look_apart(payload: bytes) -> int | None:
+    def look_apart(payload: bytes, second: int) -> int | None:
         found = read(payload)
         if found is None:
             return None
         key, value = split(found)
-        bits = recall(key, found)
-        return bits and bits & (without if value is msgspec.UNSET else recall_apart(value, value))
+        bits = recall(key, found, second)
+        if bits in (0, watched):
+            return bits
+        return bits & ((without if value is msgspec.UNSET else recall_apart(value, value)) | watched)
 
     return look_apart
 
@@ -72,7 +134,7 @@ class _Memory(Generic[T]):
         self._old: dict[Hashable, int] = {}
         self._parts: dict[Any, Any] = {}
 
-    def recall(self, key: Hashable, outline: T) -> int:
+    def recall(self, key: Hashable, outline: T, _: int = 0) -> int:
         """Return what an outline leaves possible, known by its key."""
         known = self._young.get(key)
         return self._learn(key, outline) if known is None else known

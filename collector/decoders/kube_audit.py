@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, TypedDict, TypeVar, cast
 
 import msgspec
@@ -204,6 +205,20 @@ class KubeAudit:
     choice. Not the address or user agent: both can be forged, so each could open an alert of its own."""
     head_fields: frozenset[str] | None = _HEAD_FIELDS
     plain: bool = True
+    outlined: Mapping[str, tuple[str, ...]] = MappingProxyType(
+        {
+            "actor": ("user.username",),
+            "node": ("user.username",),
+            "verb": ("verb",),
+            "resource": ("objectRef.resource", "objectRef.subresource"),
+            "api_group": ("objectRef.apiGroup",),
+            "namespace": ("objectRef.namespace",),
+            "code": ("responseStatus.code",),
+            "address": ("sourceIPs",),
+            "user_agent": ("userAgent",),
+        }
+    )
+    """See `detectors.behaviour.interest`; `node` as far as it is a kubelet's."""
 
     def split(self, body: bytes, context: str = "", record: int = 1) -> list[Piece]:
         """Cut lines, arrays, streams and EventLists (alone, in lines or in an array) into events."""

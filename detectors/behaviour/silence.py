@@ -150,7 +150,7 @@ class Silence(Plain):
             self._add(definition, key, _speaker(owner, names, seen))
             return None
         pause_ns = seen.arrival_ns - speaker.last_ns
-        if pause_ns < SECOND_NS:
+        if not _is_later(seen, speaker):
             return None
         self._speakers.touch(key)
         told = _recovered(definition, speaker, seen) if speaker.told_ns else None
@@ -164,7 +164,7 @@ class Silence(Plain):
         names = self._reads[definition.content_hash][0](seen)
         key = self._speakers.key(definition, seen.cluster, names)
         speaker = self._speakers.get(key)
-        if speaker is not None and seen.arrival_ns - speaker.last_ns < SECOND_NS:
+        if speaker is not None and not _is_later(seen, speaker):
             return None
         vouched = self._witness(definition, seen.cluster, names) is not None
         owner = _VOUCHED if vouched else _NAMES
@@ -205,7 +205,7 @@ class Silence(Plain):
             node = _speaker(_VOUCHED, names, seen)
             self._add(definition, key, node)
         begins = seen.resource == "nodes" and seen.verb == "create"
-        if begins or seen.time_ns - node.trace.time_ns >= SECOND_NS:
+        if begins or (_is_later(seen, node) and seen.time_ns > node.trace.time_ns):
             self._speakers.touch(key)
             node.last_ns, node.trace = seen.arrival_ns, seen.trace()
             node.up_ns = seen.arrival_ns if begins else node.up_ns
@@ -294,6 +294,14 @@ class Silence(Plain):
 
     def _witness(self, definition: Definition, cluster: str, names: tuple[str, ...]) -> Speaker | None:
         return self._speakers.get(self._speakers.key(definition, cluster, _without(definition, names, _SOURCE)))
+
+
+def _is_later(seen: Observation, speaker: Speaker) -> bool:
+    """Say whether somebody is heard in a later second than last time: the first word of a second is enough of it.
+
+    It is in the second of the clock, so that it does not matter whether more of it is shown (`interest`).
+    """
+    return seen.arrival_ns // SECOND_NS > speaker.last_ns // SECOND_NS
 
 
 def _speaker(owner: str, names: tuple[str, ...], seen: Observation) -> Speaker:

@@ -53,7 +53,7 @@ def engine(*predicates: Predicate) -> Engine:
 
 def letting_go(found: Screen | None) -> Callable[[bytes], bool]:
     assert found is not None, "these rules can be screened for"
-    return lambda payload: found(payload) == 0
+    return lambda payload: found.possible(payload) == 0
 
 
 def screen_of(*predicates: Predicate) -> Callable[[bytes], bool]:
@@ -138,7 +138,7 @@ def test_rules_that_ask_elsewhere_are_not_screened_wrongly(predicate: Predicate)
     found = rules.screen(AUDIT)
     loud = event(objectRef={"name": "evil"}, requestURI="?command=sh&x", requestObject={"spec": {"privileged": True}})
     assert rules.match(matchable(loud))
-    assert found is None or found(loud) != 0
+    assert found is None or found.possible(loud) != 0
 
 
 def test_decoders_without_outlines_and_formats_without_rules_have_no_screen() -> None:
@@ -195,7 +195,7 @@ def test_going_on_from_what_a_screen_says_changes_nothing(rules: list[Predicate]
     asked = engine(*rules)
     look = asked.screen(AUDIT)
     for payload in (event(**doc) for doc in docs):
-        possible = None if look is None else look(payload)
+        possible = None if look is None else look.possible(payload)
         try:
             plain = asked.match(matchable(payload))
         except DecodeError:
@@ -236,7 +236,7 @@ def counting() -> tuple[Callable[[bytes], bool], list[str]]:
 
     look_up: Lookup = possible
     outline = Outline(frozenset({"word"}), lambda payload: Word(payload.decode()))
-    return letting_go(screen(outline, look_up, lambda _: 0)), asked
+    return letting_go(screen(outline, look_up, lambda _: 0, 1, None)), asked
 
 
 def test_an_outline_is_looked_up_once() -> None:

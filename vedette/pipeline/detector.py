@@ -41,6 +41,7 @@ from vedette.runtime.telemetry import OperationalEvent
 from vedette.schema.alert import Activity, AlertRevision
 from vedette.schema.errors import DecodeError
 from vedette.schema.event import Nature
+from vedette.schema.limits import SECOND_NS
 from vedette.schema.operator import KeyedState, Operator
 from vedette.schema.record import CONTROL_FORMAT, Record
 from vedette.schema.settings import DetectionSettings, SourceLabels, decode_settings
@@ -200,31 +201,41 @@ class Detector:
         run: Run | None = None
         screen: Screen | None = None
         count = DetectCount()
-        observes = self.observing.any
+        second = 0
         for record in records:
             try:
                 if record.run is not run:
-                    run = record.run
+                    run, second = record.run, record.arrival_ns // SECOND_NS
                     screen = self._examiner.screen(run)
                     if screen is not None:
                         count = effects.count(run.source)
-                possible = None if screen is None else screen(record.payload)
-                if possible == 0:
-                    if observes:
-                        self._watch(record, None, effects)
+                        self._hear(record, effects)
+                left = None if screen is None else screen.look(record.payload, second)
+                if left == 0:
+                    count.processed += 1
+                elif left is None or screen is None:
+                    self._feed(record, None, effects, watched=self.observing.any)
+                elif left == screen.watched:
+                    self._watch(record, None, effects)
                     count.processed += 1
                 else:
-                    self._feed(record, possible, effects)
+                    self._feed(record, left & screen.rules, effects, watched=bool(left & screen.watched))
             except Exception as error:  # noqa: BLE001 - one poisonous record must not stop all detection for ever
                 _refuse(record, error, effects)
 
-    def _feed(self, record: Record, possible: int | None, effects: Effects) -> None:
+    def _hear(self, record: Record, effects: Effects) -> None:
+        """Take note that a source speaks, since most of its records are let go unseen."""
+        if self.observing.any:
+            cluster = self._labels_of(record.run.source).cluster
+            self._deviate(self.observing.hear(record, cluster), effects)
+
+    def _feed(self, record: Record, possible: int | None, effects: Effects, *, watched: bool) -> None:
         source = record.run.source
         if record.run.format == CONTROL_FORMAT:
             self._obey(_control(record), record.arrival_ns, effects)
             return
         examined = self._examiner.look(record, possible)
-        if self.observing.any:
+        if watched:
             self._watch(record, None if examined.event is None else examined.event.head, effects)
         for match in examined.matches:
             if not self._plain:

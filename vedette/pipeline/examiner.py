@@ -58,7 +58,7 @@ class Examiner:
                 a replay finds the same.
         """
         screen = self.screen(record.run)
-        possible = None if screen is None else screen(record.payload)
+        possible = None if screen is None else screen.possible(record.payload)
         return _UNMATCHED if possible == 0 else self.look(record, possible)
 
     def look(self, record: Record, possible: int | None = None) -> Examined:

@@ -58,6 +58,11 @@ class Observing:
         seen = self.show(record, head, cluster)
         return [] if seen is None else [self._deviated(deviation, record) for deviation in self.watch.observe(seen)]
 
+    def hear(self, record: Record, cluster: str) -> list[Deviated]:
+        """Take note that the source of a record speaks; return what deviates."""
+        seen = self._placed(Observation(Kind.LIFE), record, cluster)
+        return [self._deviated(deviation, record) for deviation in self.watch.observe(seen)]
+
     def show(self, record: Record, head: Document | None, cluster: str) -> Observation | None:
         """Return what detectors are shown of a record; None if it adds nothing to those before it."""
         return self._flows.take(self._observed(record, head, cluster))
@@ -66,17 +71,21 @@ class Observing:
         return Deviated(deviation, record if deviation.last.seq == record.seq else None, self._decoders)
 
     def _observed(self, record: Record, head: Document | None, cluster: str) -> Observation:
-        run, arrival_ns = record.run, record.arrival_ns
+        run = record.run
         observe = self._observe.get(run.format)
         seen = None if observe is None else observe(record.payload, run.context, head)
-        if seen is None:
-            seen = Observation(Kind.LIFE)
-        seen.time_ns = min(seen.time_ns or arrival_ns, arrival_ns + FUTURE_NS_MAX)
-        seen.source, seen.format, seen.cluster = run.source, run.format, cluster
-        seen.seq, seen.arrival_ns = record.seq, arrival_ns
+        seen = self._placed(Observation(Kind.LIFE) if seen is None else seen, record, cluster)
         if seen.pod and not seen.workload:
             owner = _OWNERS(seen.pod, seen.node)
             seen.workload_kind, seen.workload = (owner.kind, owner.name) if owner else ("Pod", seen.pod)
+        return seen
+
+    def _placed(self, seen: Observation, record: Record, cluster: str) -> Observation:
+        """Say of an observation which record showed it."""
+        run, arrival_ns = record.run, record.arrival_ns
+        seen.time_ns = min(seen.time_ns or arrival_ns, arrival_ns + FUTURE_NS_MAX)
+        seen.source, seen.format, seen.cluster = run.source, run.format, cluster
+        seen.seq, seen.arrival_ns = record.seq, arrival_ns
         return seen
 
     def advance(self, arrival_ns: int) -> list[Deviated]:

@@ -35,7 +35,7 @@ from detectors.behaviour.profiles.state import (
     seen_again,
     unpacked,
 )
-from detectors.behaviour.profiles.terms import DAY_NS, HOUR_NS, Aspect, Terms, by_aspect
+from detectors.behaviour.profiles.terms import DAY_NS, HEARD_CALLS, HOUR_NS, Aspect, Terms, by_aspect
 from vedette.schema.limits import SECOND_NS
 from vedette.schema.observation import Kind, Observation
 from vedette.schema.operator import KeyedState
@@ -58,7 +58,6 @@ _BURST_NS: Final = 20 * 60 * SECOND_NS
 release."""
 _SILENT: Final = (CONTAINER, WORKLOAD, SERVICE_ACCOUNT)
 """Kinds of entities that may do nothing of a kind for as long as they live."""
-_HEARD_CALLS: Final = frozenset({"pods/binding", "pods/exec", "pods/attach", "pods/ephemeralcontainers"})
 
 
 class News(NamedTuple):
@@ -109,7 +108,7 @@ class Profiles:
         if not self.learns:
             return
         lessons = self._reader.of(seen)
-        if seen.kind is Kind.CALL and seen.resource in _HEARD_CALLS:
+        if seen.kind is Kind.CALL and seen.resource in HEARD_CALLS:
             self.lives.hear_call(seen)
         if not lessons:
             return

@@ -12,6 +12,8 @@ from vedette.schema.limits import SECOND_NS
 
 HOUR_NS: Final = 3_600 * SECOND_NS
 DAY_NS: Final = 24 * HOUR_NS
+HEARD_CALLS: Final = frozenset({"pods/binding", "pods/exec", "pods/attach", "pods/ephemeralcontainers"})
+"""Calls that tell of single pods, whoever makes them."""
 
 
 class Aspect(StrEnum):

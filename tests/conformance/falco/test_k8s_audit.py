@@ -64,7 +64,7 @@ def found_in(engine: Engine, document: dict[str, Any]) -> list[str]:
     matches = engine.match(Event(Record(1, 1, payload, RUN, 1), DECODER, head))
     look = engine.screen(DECODER)
     going_on = engine.match(
-        Event(Record(1, 1, payload, RUN, 1), DECODER, head), None if look is None else look(payload)
+        Event(Record(1, 1, payload, RUN, 1), DECODER, head), None if look is None else look.possible(payload)
     )
     assert [match.rule for match in going_on] == [match.rule for match in matches]
     assert all(match.explain() for match in matches)

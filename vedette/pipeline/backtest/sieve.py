@@ -83,7 +83,7 @@ class Sieve:
     def _sift_run(self, run: Run, items: list[bytes], seq: int, left: Sifted) -> None:
         screen, step = self._examiner.screen(run), 1 if run.origin else 0
         for number, item in enumerate(items):
-            possible = None if screen is None else screen(item)
+            possible = None if screen is None else screen.possible(item)
             if possible != 0:
                 record = Record(seq + number, left.head.arrival_ns, item, run, run.record + step * number)
                 self._look(record, possible, left)
