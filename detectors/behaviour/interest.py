@@ -71,7 +71,7 @@ def interest_in(decoder: Decoder, definitions: Sequence[Definition]) -> Interest
     if not definitions:
         return None
     if not isinstance(decoder, Observer) or not isinstance(decoder, Outlined):
-        return Interest(frozenset(), lambda _: Wish.ALWAYS)
+        return Interest(frozenset(), _always)
     told = set(decoder.outlined)
     told |= {name for name, base in _DERIVED.items() if base in told}
     wanted = [found for found in definitions if found.kind in (Kind.CALL, Kind.ANY) and not _is_of_source(found)]
@@ -109,6 +109,10 @@ def _check(definition: Definition, told: set[str]) -> tuple[Check, Wish]:
 
 def _anything(_: dict[str, Any]) -> bool:
     return True
+
+
+def _always(_: dict[str, Any]) -> Wish:
+    return Wish.ALWAYS
 
 
 def _learned(seen: Observation) -> Wish:

@@ -81,7 +81,7 @@ def looks(found: Engine, *payloads: bytes, second: int = SECONDS) -> list[tuple[
     return [(bool(each & screen.rules), bool(each & screen.watched)) for each in bits if each is not None]
 
 
-EXEC = {"objectRef": {"resource": "pods", "subresource": "exec", "namespace": "shop", "name": "cart-0"}}
+EXEC: dict[str, Any] = {"objectRef": {"resource": "pods", "subresource": "exec", "namespace": "shop", "name": "cart-0"}}
 
 
 def test_only_what_somebody_looks_at_is_shown() -> None:
