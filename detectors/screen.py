@@ -63,12 +63,10 @@ def screen(
     """
     rules, watched = (1 << size) - 1, 1 << size
     seldom = watched << 1
-    if wish is None:
-        recall = _Memory(possible, _document).recall
-    else:
-        recall = _seldom(_Memory(_wished(possible, wish, watched, seldom), _document).recall, watched, seldom)
-    look = _look(outline, recall, possible_apart, watched)
-    return Screen(look, rules, watched)
+    asked = possible if wish is None else _wished(possible, wish, watched, seldom)
+    recall: Recall = _Memory(asked, _document).recall
+    recall = recall if wish is None else _seldom(recall, watched, seldom)
+    return Screen(_look(outline, recall, possible_apart, watched), rules, watched)
 
 
 def _wished(possible: Lookup, wish: Callable[[dict[str, Any]], Wish], watched: int, seldom: int) -> Lookup:
