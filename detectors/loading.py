@@ -15,7 +15,7 @@ import yaml
 
 from detectors import sigma
 from detectors.alert_table import is_alert_table, load_alert_tables
-from detectors.behaviour.loading import is_behaviour, load_definitions
+from detectors.behaviour.loading import has_behaviour, is_behaviour, load_definitions
 from detectors.behaviour.types import SETTINGS
 from detectors.falco import load_falco_rules
 from detectors.falco.diagnostics import Diagnostic
@@ -24,6 +24,7 @@ from detectors.falco.evaluation import FalcoOptions, engine_rules
 from detectors.rule import LoadedRules, RuleText
 from detectors.sigma.check import Problem, Severity, refused
 from detectors.sigma.check import check_rules as check_sigma
+from detectors.sigma.loading import Loading
 from vedette.schema.event import LogSource
 
 _DEFAULTS: Final = FalcoOptions()
@@ -40,7 +41,7 @@ def load_rules(texts: Iterable[RuleText], *, falco: FalcoOptions = _DEFAULTS) ->
     others = engine_rules(loaded.rules, falco)
     found = sigma.load_rules(kinds.sigma, others=others)
     tables = load_alert_tables(kinds.alerts)
-    behaviour = load_definitions(kinds.behaviour, SETTINGS)
+    behaviour = load_definitions(kinds.behaviour, SETTINGS, found.infos)
     errors = (*found.errors, *loaded.errors, *tables.errors, *behaviour.errors)
     alerts = MappingProxyType(tables.alerts)
     return LoadedRules(found.rules, errors, found.correlations, alerts, behaviour.definitions)
@@ -54,9 +55,11 @@ def check_rules(texts: Iterable[RuleText], provided: Sequence[LogSource], today:
     kinds = by_kind(texts)
     loaded = load_falco_rules(kinds.falco)
     others = engine_rules(loaded.rules, _DEFAULTS)
-    problems = check_sigma(kinds.sigma, provided, today, others=others)
+    loading = Loading(kinds.sigma, ours=True, defaults={}, others=others)
+    found = loading.finish()
+    problems = check_sigma(loading, found, provided, today)
     problems += [refused(error) for error in load_alert_tables(kinds.alerts).errors]
-    problems += [refused(error) for error in load_definitions(kinds.behaviour, SETTINGS).errors]
+    problems += [refused(error) for error in load_definitions(kinds.behaviour, SETTINGS, found.infos).errors]
     problems += [_problem(failure, Severity.ERROR) for failure in loaded.failures]
     problems += [_problem(warning, Severity.WARNING) for warning in loaded.warnings]
     for rule, other in zip(loaded.rules, others, strict=True):
@@ -84,6 +87,8 @@ def by_kind(texts: Iterable[RuleText]) -> Kinds:
     found = Kinds([], [], [], [])
     for text in texts:
         _kind_of(text, found).append(text)
+        if has_behaviour(text.text) and text not in found.behaviour:
+            found.behaviour.append(text)  # among rules
     return found
 
 

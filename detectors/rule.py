@@ -61,6 +61,10 @@ class Rule(msgspec.Struct, frozen=True):
     """Why the rule is never asked; it may still be named, and what others find by it has its id."""
 
 
+AnyRule = Rule | Correlation | Definition
+"""Whatever has an id, and finds something: a rule, a correlation, or a detector of behaviour."""
+
+
 class LoadedRules(NamedTuple):
     """Rules in the order of their texts, and every reason why others were refused."""
 
@@ -74,10 +78,14 @@ class LoadedRules(NamedTuple):
     """Detectors of behaviour."""
 
     @property
+    def everything(self) -> tuple[AnyRule, ...]:
+        """All rules, correlations and detectors of behaviour."""
+        return (*self.rules, *self.correlations, *self.definitions)
+
+    @property
     def infos(self) -> list[RuleInfo]:
-        """What all rules, correlations and detectors of behaviour say about themselves."""
-        rules, over = [rule.info for rule in self.rules], [found.info for found in self.correlations]
-        return [*rules, *over, *(found.info for found in self.definitions)]
+        """What all of them say about themselves."""
+        return [found.info for found in self.everything]
 
 
 def content_hash(info: RuleInfo, logsource: LogSource, predicate: Predicate, *exact: str) -> str:

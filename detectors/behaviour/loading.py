@@ -19,7 +19,7 @@ vedette:                                          # as in rules; the events of t
   covers: [C12]
   tests: […]
 
-Such documents have files of their own. What a definition needs beyond that, its type says.
+They may stand in one file with rules. What a definition needs beyond that, its type says.
 """
 
 from __future__ import annotations
@@ -37,11 +37,12 @@ from detectors.behaviour.fields import FIELDS
 from detectors.predicate import fields as fields_of
 from detectors.rule import RuleText
 from detectors.sigma.definitions import SigmaPart, read_sigma_part
-from detectors.sigma.documents import Document, read_documents
+from detectors.sigma.documents import SEPARATOR, Document, Key, read_documents
 from detectors.values import is_list, is_object
 from vedette.schema.errors import RuleError
 from vedette.schema.limits import SECOND_NS
 from vedette.schema.observation import Kind, Observation
+from vedette.schema.rule import RuleInfo
 
 SECTION: Final = "behaviour"
 PRODUCT: Final = "vedette"
@@ -62,44 +63,71 @@ _KINDS: Final = tuple(kind for kind in Kind if kind is not Kind.FLOW)
 _SELECTABLE: Final = frozenset(Observation.__struct_fields__) | frozenset(FIELDS)
 
 
+class Written(NamedTuple):
+    """What a definition was made of; `places` leads from what an atom's `where` says to the keys of the item."""
+
+    document: Document
+    places: dict[str, tuple[Key, ...]]
+
+
 class LoadedDefinitions(NamedTuple):
-    """Definitions in the order of their texts, and every reason why others were refused."""
+    """Definitions in the order of their texts, what each was made of, and every reason why others were refused."""
 
     definitions: tuple[Definition, ...]
-    errors: tuple[RuleError, ...] = ()
+    errors: tuple[RuleError, ...]
+    written: Mapping[str, Written]
+    """By their ids."""
 
 
-def is_behaviour(text: str) -> bool:
-    """Say whether a text configures detectors of behaviour, and so holds no rules."""
+def has_behaviour(text: str) -> bool:
+    """Say whether a text configures detectors of behaviour, perhaps among rules."""
     return _IS_BEHAVIOUR.search(text) is not None
 
 
-def load_definitions(texts: Iterable[RuleText], types: Mapping[str, type[msgspec.Struct]]) -> LoadedDefinitions:
-    """Read definitions; `types` has the settings of each type. One with anything wrong is left out and reported."""
+def is_behaviour(text: str) -> bool:
+    """Say whether a text configures detectors of behaviour and nothing else."""
+    parts = SEPARATOR.split(text) if has_behaviour(text) else []
+    return bool(parts) and all(has_behaviour(part) or not part.strip() for part in parts)
+
+
+def load_definitions(
+    texts: Iterable[RuleText], types: Mapping[str, type[msgspec.Struct]], rules: Iterable[RuleInfo] = ()
+) -> LoadedDefinitions:
+    """Read definitions; one with anything wrong is left out and reported.
+
+    `types` has the settings of each type; the ids of `rules` are taken.
+    """
     found: list[Definition] = []
     errors: list[RuleError] = []
-    taken: dict[str, str] = {}
+    written: dict[str, Written] = {}
+    taken = {rule.rule_id: f"the rule {rule.title!r} of {rule.pack}" for rule in rules}
     for text in texts:
         for document in read_documents(text):
             if isinstance(document, RuleError):
-                errors.append(document)
+                if is_behaviour(text.text):  # else it is reported with the rules
+                    errors.append(document)
                 continue
-            definition = _read(document, types, errors)
-            if definition is None:
+            read = _read(document, types, errors) if SECTION in document.data else None
+            if read is None:
                 continue
-            owner = taken.setdefault(definition.info.rule_id, document.place())
+            definition, places = read
+            rule_id = definition.info.rule_id
+            owner = taken.setdefault(rule_id, document.place())
             if owner != document.place():
-                errors.append(document.error(f"the id {definition.info.rule_id} is taken by {owner}", "id"))
+                errors.append(document.error(f"the id {rule_id} is taken by {owner}", "id"))
                 continue
             found.append(definition)
-    return LoadedDefinitions(tuple(found), tuple(errors))
+            written[rule_id] = Written(document, places)
+    return LoadedDefinitions(tuple(found), tuple(errors), written)
 
 
-def _read(document: Document, types: Mapping[str, type[msgspec.Struct]], errors: list[RuleError]) -> Definition | None:
+def _read(
+    document: Document, types: Mapping[str, type[msgspec.Struct]], errors: list[RuleError]
+) -> tuple[Definition, dict[str, tuple[Key, ...]]] | None:
     count = len(errors)
     section: Any = document.data.get(SECTION)
     if not is_object(section):
-        errors.append(document.error(f"{SECTION} must be a mapping; rules have a file of their own", SECTION))
+        errors.append(document.error(f"{SECTION} must be a mapping of type, by, value and settings", SECTION))
         return None
     plain = document._replace(data={key: value for key, value in document.data.items() if key != SECTION})
     part = read_sigma_part(plain, errors)
@@ -116,7 +144,7 @@ def _read(document: Document, types: Mapping[str, type[msgspec.Struct]], errors:
     definition = Definition(
         part.info, type_name, kind, part.predicate, by, value, settings, tests=part.tests, covers=part.covers
     )
-    return replace(definition, content_hash=content_hash(definition))
+    return replace(definition, content_hash=content_hash(definition)), part.places
 
 
 def _kind(document: Document, part: SigmaPart, errors: list[RuleError]) -> Kind | None:

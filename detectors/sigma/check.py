@@ -1,16 +1,16 @@
 """Checks rule texts for their authors: what keeps rules from loading, and what will keep them from matching.
 
-Pure: texts in, problems out, in the order of path, line and column.
+Pure: rules in, problems out, in the order of path, line and column.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 
 import msgspec
 
-from detectors.rule import Rule, RuleText
+from detectors.rule import LoadedRules
 from detectors.sigma.dead import faults, verdict
 from detectors.sigma.documents import Document, Key
 from detectors.sigma.filters import Filter, Variant
@@ -50,17 +50,12 @@ class Problem(msgspec.Struct, frozen=True, order=True):
         return f"{place}: {self.severity}: {self.message}"
 
 
-def check_rules(
-    texts: Iterable[RuleText], provided: Sequence[LogSource], today: str = "", others: Sequence[Rule] = ()
-) -> list[Problem]:
-    """Return everything wrong with rule texts.
+def check_rules(loading: Loading, loaded: LoadedRules, provided: Sequence[LogSource], today: str) -> list[Problem]:
+    """Return everything wrong with rules that were loaded.
 
     `provided` are the log sources that there are events of. `today` (`2026-12-31`) tells which exceptions have expired.
-    `others` are the rules of other languages.
     """
-    loading = Loading(texts, ours=True, defaults={}, others=others)
-    errors = loading.finish().errors
-    found = list(map(refused, errors))
+    found = list(map(refused, loaded.errors))
     for draft in loading.drafts:
         found.extend(_warnings(draft, provided))
     found.extend(_expired(exception) for exception in loading.filters if "" < exception.info.expires < today)

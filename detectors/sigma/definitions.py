@@ -8,7 +8,7 @@ from sigma.rule import SigmaRule
 
 from detectors.predicate import Predicate
 from detectors.sigma.dialect import adapted
-from detectors.sigma.documents import Document
+from detectors.sigma.documents import Document, Key
 from detectors.sigma.logsource import logsource_of
 from detectors.sigma.lower import lower_detections
 from detectors.sigma.metadata import Metadata
@@ -21,13 +21,14 @@ from vedette.schema.rule import RuleInfo
 
 
 class SigmaPart(NamedTuple):
-    """A rule as Sigma has it."""
+    """A rule as Sigma has it. `places` leads from what an atom's `where` says to the keys of the item."""
 
     info: RuleInfo
     logsource: LogSource
     predicate: Predicate
     tests: tuple[RuleTest, ...]
     covers: tuple[str, ...]
+    places: dict[str, tuple[Key, ...]]
 
 
 def read_sigma_part(document: Document, errors: list[RuleError]) -> SigmaPart | None:
@@ -40,6 +41,8 @@ def read_sigma_part(document: Document, errors: list[RuleError]) -> SigmaPart | 
     metadata = Metadata(rule, document)
     info, tests, covers = metadata.info(), metadata.tests(), metadata.covers()
     errors.extend(metadata.errors)
-    mark_places(rule.detection, "detection", "")
+    places = mark_places(rule.detection, "detection", "")
     predicate = lower_detections(rule.detection, document, "detection", errors)
-    return None if len(errors) > count else SigmaPart(info, logsource_of(rule.logsource), predicate, tests, covers)
+    if len(errors) > count:
+        return None
+    return SigmaPart(info, logsource_of(rule.logsource), predicate, tests, covers, places)

@@ -27,7 +27,8 @@ NODES_MAX: Final = 1_000_000
 DEPTH_MAX: Final = 100
 """Nesting of a document; test events are Kubernetes objects, which stay below it."""
 
-_SEPARATOR: Final = re.compile(r"^---(?=\s|$)", re.MULTILINE)
+SEPARATOR: Final = re.compile(r"^---(?=\s|$)", re.MULTILINE)
+"""Where one document ends and the next one begins."""
 _CORE: Final = "tag:yaml.org,2002:"
 _STRING: Final = f"{_CORE}str"
 _MERGE: Final = f"{_CORE}merge"
@@ -113,7 +114,7 @@ def read_documents(source: RuleText, *, lists: bool = False) -> Iterator[Documen
     if len(source.text) > TEXT_CHARS_MAX:
         yield RuleError(f"the file is larger than {TEXT_CHARS_MAX} characters; split it", path=source.path, line=1)
         return
-    starts = [0, *(match.start() for match in _SEPARATOR.finditer(source.text) if match.start()), len(source.text)]
+    starts = [0, *(match.start() for match in SEPARATOR.finditer(source.text) if match.start()), len(source.text)]
     for start, end in pairwise(starts):
         yield from _read_part(source, source.text[start:end], source.text.count("\n", 0, start), lists=lists)
 

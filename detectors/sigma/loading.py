@@ -117,6 +117,8 @@ class Loading:
             self.errors.append(error)
 
     def _take(self, document: Document) -> None:
+        if "behaviour" in document.data:
+            return  # `detectors.behaviour.loading` reads it
         if "correlation" in document.data:
             self._take_correlation(document)
         elif "filter" in document.data:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from detectors.behaviour.loading import is_behaviour, load_definitions
+from detectors.behaviour.loading import has_behaviour, is_behaviour, load_definitions
 from detectors.behaviour.types import SETTINGS
 from detectors.engine import Engine
 from detectors.falco.evaluation import FalcoOptions
@@ -61,9 +61,10 @@ def compile_rules(content: bytes, decoders: Mapping[str, Decoder], cache: Path |
     load = partial(load_rules, falco=rules.falco)
     if cache is None:
         return _compiled(load(texts), decoders, {})
-    behaviour = load_definitions((text for text in texts if is_behaviour(text.text)), SETTINGS)  # quick: not kept
     cached = CachedRules([text for text in texts if not is_behaviour(text.text)], cache, variant=repr(rules.falco))
-    loaded = cached.load(load)
+    loaded = cached.load(lambda kept: load(kept)._replace(definitions=()))
+    detectors = (text for text in texts if has_behaviour(text.text))
+    behaviour = load_definitions(detectors, SETTINGS, loaded.infos)  # quick: not kept
     both = loaded._replace(definitions=behaviour.definitions, errors=(*loaded.errors, *behaviour.errors))
     engine = _compiled(both, decoders, cached.databases)
     cached.keep()

@@ -10,6 +10,7 @@ from detectors.behaviour.loading import is_behaviour
 from detectors.loading import check_rules, load_rules
 from detectors.packs import shipped_pack_texts
 from detectors.rule import RuleText
+from vedette.schema.event import LogSource
 from vedette.schema.level import Level
 from vedette.schema.limits import SECOND_NS
 from vedette.schema.observation import Kind
@@ -116,6 +117,27 @@ def test_one_that_is_broken_keeps_no_other_from_loading() -> None:
 def test_check_tells_of_it_too() -> None:
     problems = check_rules([text(TEXT.replace("3d", "x"))], [])
     assert ["b.yml:14:14" in str(problem) and "no length of time" in str(problem) for problem in problems] == [True]
+
+
+RULE = """
+title: A rule
+id: rule
+logsource: {product: kubernetes, service: audit}
+detection: {sel: {verb: get}, condition: sel}
+"""
+
+
+def test_rules_may_stand_beside_it() -> None:
+    loaded = load_rules([text(f"{RULE}\n---\n{TEXT}\n---\n{RULE.replace('id: rule', 'id: other')}")])
+    assert not loaded.errors
+    assert [rule.info.rule_id for rule in loaded.rules] == ["rule", "other"]
+    assert [found.info.rule_id for found in loaded.definitions] == ["news"]
+    assert not check_rules([text(f"{TEXT}\n---\n{RULE}")], [LogSource("kubernetes", "audit")])
+
+
+def test_what_can_not_be_read_is_told_once() -> None:
+    for content in (f"{TEXT}\n---\n{{", f"{RULE}\n---\n{TEXT}\n---\n{{"):
+        assert len(load_rules([text(content)]).errors) == 1
 
 
 def test_rules_are_no_behaviour() -> None:

@@ -8,7 +8,7 @@ from detectors import loading
 from detectors.packs import shipped_pack_texts
 from detectors.rule import RuleText
 from detectors.sigma import load_rules
-from detectors.sigma.check import Problem, Severity, check_rules
+from detectors.sigma.check import Problem, Severity
 from detectors.sigma.dead import why_dead
 from detectors.sigma.taxonomy import TAXONOMIES
 
@@ -26,7 +26,7 @@ detection:
 
 
 def problems(text: str) -> list[Problem]:
-    return check_rules([RuleText("r.yml", text, "")], PROVIDED, "2026-11-21")
+    return loading.check_rules([RuleText("r.yml", text, "")], PROVIDED, "2026-11-21")
 
 
 def test_a_good_rule_has_none() -> None:
