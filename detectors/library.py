@@ -8,24 +8,27 @@ from types import MappingProxyType
 from typing import Final
 
 from detectors.alert_table import load_alert_tables
-from detectors.correlation.definition import Correlation
+from detectors.behaviour.loading import load_definitions
+from detectors.behaviour.types import SETTINGS
 from detectors.falco import load_falco_rules
 from detectors.falco.evaluation import FalcoOptions, engine_rules
 from detectors.loading import by_kind
 from detectors.predicate import Atom, atoms
-from detectors.rule import LoadedRules, Rule, RuleText
+from detectors.rule import AnyRule, LoadedRules, Rule, RuleText
 from detectors.sigma.documents import Document
 from detectors.sigma.filters import Filter, exception_of
 from detectors.sigma.loading import Loading
 from detectors.testing.related import Related
 from vedette.schema.errors import ConfigError
 
-AnyRule = Rule | Correlation
 _DEFAULTS: Final = FalcoOptions()
 
 
 class Library:
-    """Rules, correlations and exceptions of texts. Of what pipelines made of a rule the first stands for it."""
+    """Rules, correlations, detectors of behaviour and exceptions of texts.
+
+    Of what pipelines made of a rule the first stands for it.
+    """
 
     def __init__(self, texts: Iterable[RuleText], falco: FalcoOptions = _DEFAULTS) -> None:
         """Load the texts; `loaded.errors` tells what can't be used."""
@@ -37,14 +40,18 @@ class Library:
         self._loading = Loading(kinds.sigma, ours=True, defaults={}, others=others)
         found = self._loading.finish()
         tables = load_alert_tables(kinds.alerts)
-        errors = (*found.errors, *loaded.errors, *tables.errors)
-        self.loaded: LoadedRules = LoadedRules(found.rules, errors, found.correlations, MappingProxyType(tables.alerts))
+        behaviour = load_definitions(kinds.behaviour, SETTINGS, found.infos)
+        self._behaviour = behaviour.written
+        errors = (*found.errors, *loaded.errors, *tables.errors, *behaviour.errors)
+        self.loaded: LoadedRules = found._replace(
+            errors=errors, alerts=MappingProxyType(tables.alerts), definitions=behaviour.definitions
+        )
         self.related = Related(self.loaded)
         self._places = {draft.info.rule_id: draft.places for draft in self._loading.drafts}
+        self._places |= {rule_id: written.places for rule_id, written in self._behaviour.items()}
         self.rules: dict[str, AnyRule] = {}
-        """Every rule and correlation by its id, in the order of the texts."""
-        everything: list[AnyRule] = [*self.loaded.rules, *self.loaded.correlations]
-        for rule in everything:
+        """Everything that has an id, by it: rules, correlations, then detectors, each in the order of the texts."""
+        for rule in self.loaded.everything:
             self.rules.setdefault(rule.info.rule_id, rule)
 
     def find(self, name: str) -> AnyRule:
@@ -65,12 +72,13 @@ class Library:
         return found[0]
 
     def variants(self, rule_id: str) -> tuple[Rule, ...]:
-        """Return what pipelines made of a rule, one for each log source that it is asked on; none for a correlation."""
+        """Return what pipelines made of a rule, one for each log source that it is asked on; none for others."""
         return tuple(rule for rule in self.loaded.rules if rule.info.rule_id == rule_id)
 
     def document(self, rule_id: str) -> Document:
-        """Return the document that a rule or correlation of Sigma was made of."""
-        return self._loading.document(rule_id)
+        """Return the document that a rule or correlation of Sigma, or a detector of behaviour, was made of."""
+        written = self._behaviour.get(rule_id)
+        return self._loading.document(rule_id) if written is None else written.document
 
     def place(self, rule_id: str) -> tuple[str, int]:
         """Return path and line of a rule."""

@@ -8,13 +8,16 @@ from typing import Any
 
 import msgspec
 
+from detectors.behaviour.definition import Definition
+from detectors.behaviour.testing import passes
 from detectors.correlation.definition import Correlation
 from detectors.correlation.finding import Firing
 from detectors.fields import getter
-from detectors.library import AnyRule, Library
+from detectors.library import Library
 from detectors.predicate import GetValues, Predicate, matches
-from detectors.rule import Rule
+from detectors.rule import AnyRule, Rule
 from detectors.sigma.separate_tests import SeparateTest
+from detectors.testing.behaviour import definition_mutants, failure
 from detectors.testing.case import RuleTest
 from detectors.testing.mutants import Change, correlation_mutants, mutants
 from detectors.testing.related import asks
@@ -104,12 +107,14 @@ class Checker:
     def mutate(self, report: Report, hows: Sequence[str]) -> Report:
         """Add to a report which mutants survive the tests that pass, of the kinds `hows`. Falco's rules have none."""
         passed = [result.test for result in report.results if result.passed]
-        found = [(change, lives) for change, lives in self._mutants(report.rule, passed) if change.how in hows]
+        found = list(self._mutants(report.rule, passed, hows))
         survivors = tuple(dict.fromkeys(change for change, lives in found if lives))
         return msgspec.structs.replace(report, mutants=len(found), survivors=survivors)
 
     def _result(self, rule: AnyRule, test: RuleTest) -> Result:
         try:
+            if isinstance(rule, Definition):
+                return Result(test, *failure(rule, test))
             events = self.bench.events(rule, test)
         except CaseError as error:
             return Result(test, str(error))
@@ -149,11 +154,18 @@ class Checker:
         left_out = ", ".join(f"{count} left out ({reason})" for reason, count in course.left_out.items())
         return Result(test, f"should fire, and does not: {'; '.join(filter(None, (counts, left_out)))}")
 
-    def _mutants(self, rule: AnyRule, tests: Sequence[RuleTest]) -> Iterator[tuple[Change, bool]]:
+    def _mutants(self, rule: AnyRule, tests: Sequence[RuleTest], hows: Sequence[str]) -> Iterator[tuple[Change, bool]]:
         """Yield what each mutant changes, and whether it survives."""
+        if isinstance(rule, Definition):
+            for change, changed in definition_mutants(rule):
+                if change.how in hows:
+                    yield change, all(passes(changed, test) for test in tests)
+            return
         events = [self.bench.events(rule, test) for test in tests]
         if isinstance(rule, Correlation):
             for change, mutant in correlation_mutants(rule):
+                if change.how not in hows:
+                    continue
                 fired = (bool(self.bench.course(mutant, course).firings) for course in events)
                 yield change, all(fires is test.match for fires, test in zip(fired, tests, strict=True))
             return
@@ -162,6 +174,8 @@ class Checker:
             asked = [[_values(event.doc) for event in course if asks(variant, event)] for course in events]
             expected = [_any(variant.predicate, documents) for documents in asked]
             for change, predicate in mutants(variant.predicate, partial(self.library.is_own, rule.info.rule_id)):
+                if change.how not in hows:
+                    continue
                 outcomes = (_any(predicate, documents) for documents in asked)
                 yield change, all(found is want for found, want in zip(outcomes, expected, strict=True))
 

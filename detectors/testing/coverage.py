@@ -21,8 +21,7 @@ from typing import Any, Final
 import msgspec
 
 from detectors.alert_info import AlertInfo
-from detectors.library import AnyRule
-from detectors.rule import RuleText
+from detectors.rule import AnyRule, RuleText
 from detectors.sigma.documents import LIST, Document, read_documents
 from detectors.values import is_list, is_object, text
 from vedette.schema.errors import RuleError

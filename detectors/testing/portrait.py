@@ -8,14 +8,16 @@ from typing import Any
 import msgspec
 
 from detectors.anchors import branches, needs_of, selective_fields, weaken
+from detectors.behaviour.definition import Definition
 from detectors.correlation.definition import Both, Correlation, Expression, Seen, Without
 from detectors.explain import describe
 from detectors.falco.syntax import render
 from detectors.fields import top_keys
-from detectors.library import AnyRule, Library
+from detectors.library import Library
 from detectors.predicate import And, Atom, Not, Or, Predicate, fields
-from detectors.rule import Rule
+from detectors.rule import AnyRule, Rule
 from detectors.sigma.conditions import canonical_condition
+from detectors.testing.behaviour import described
 from detectors.testing.trace import grouped
 from detectors.values import is_list
 from vedette.schema.event import Decoder
@@ -50,7 +52,8 @@ class Portrait(msgspec.Struct, frozen=True):
     """A rule as it is understood.
 
     `written` is its condition in canonical form, `asks` what it comes to, exceptions and all, for each log source.
-    `silent` names the correlations that let it alert no longer on its own.
+    `silent` names the correlations that let it alert no longer on its own. `behaviour` is what a
+    detector of behaviour learns.
     """
 
     written: tuple[str, ...]
@@ -63,10 +66,13 @@ class Portrait(msgspec.Struct, frozen=True):
     above: tuple[str, ...]
     silent: tuple[str, ...]
     idle: str = ""
+    behaviour: dict[str, Any] | None = None
 
 
 def portrait(library: Library, rule: AnyRule, decoders: Mapping[str, Decoder]) -> Portrait:
-    """Return how a rule or correlation of a library is understood, on the events of some decoders."""
+    """Return how something of a library is understood, on the events of some decoders."""
+    if isinstance(rule, Definition):
+        return _of_behaviour(library, rule)
     related, rule_id = library.related, rule.info.rule_id
     variants = library.variants(rule_id)
     names = related.formats(rule, decoders)
@@ -83,6 +89,21 @@ def portrait(library: Library, rule: AnyRule, decoders: Mapping[str, Decoder]) -
         above=tuple(over.info.title for over in above),
         silent=tuple(over.info.title for over in above if not over.generate),
         idle=variants[0].idle if variants else "",
+    )
+
+
+def _of_behaviour(library: Library, rule: Definition) -> Portrait:
+    return Portrait(
+        written=_written(library, rule),
+        asks=((f"vedette/{rule.kind}", sentence(rule.predicate)),),
+        fields=tuple(dict.fromkeys(name or "any field" for name in fields(rule.predicate))),
+        formats=(),
+        anchors=(),
+        exceptions=(),
+        members=(),
+        above=(),
+        silent=(),
+        behaviour=described(rule),
     )
 
 

@@ -157,7 +157,7 @@ def test_the_shipped_table_is_held_against_all_shipped_packs(vedette: Call) -> N
     documents = sum(len(re.findall(r"^title:", text.text, re.MULTILINE)) for text in shipped_pack_texts())
     assert int(summary[3]) >= documents
     reported = {found["title"] for row in rows for found in row["rules"] if found["rule_id"].startswith("falco:")}
-    assert len(reported) == int(summary[4]) >= ALERTS_MIN
+    assert ALERTS_MIN <= len(reported) <= int(summary[4])
     assert int(summary[1]) >= CONCEPTS_MIN
     assert int(summary[2]) >= IDEAS_MIN
 

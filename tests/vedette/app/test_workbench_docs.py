@@ -37,7 +37,7 @@ def test_the_page_does_what_it_says(
             assert printed.endswith(parts[-1]), command
             assert len(parts) > 1 or printed == expected, command
             run += 1
-    assert run == PAGE.count("\n$ vedette ") == 7
+    assert run == PAGE.count("\n$ vedette ") == 8
 
 
 def test_its_numbers_are_those_of_the_code() -> None:

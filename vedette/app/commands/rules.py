@@ -27,8 +27,7 @@ from vedette.app.terminal import (
 from vedette.schema.text import safe_text
 
 if TYPE_CHECKING:
-    from detectors.correlation.definition import Correlation
-    from detectors.rule import Rule
+    from detectors.rule import AnyRule
     from detectors.sigma.check import Problem
 
 app = App(
@@ -54,15 +53,14 @@ app.command("vedette.app.commands.rules_shadow:app", name="shadow", help="List r
 Exit status: 0 all rules can be used; 2 some can't, and it says why and where.""",
 )
 def list_rules(*, format: Format = "table", config: ConfigFile = None) -> int:  # noqa: A002 - the name of the option
-    """List the rules of the configured packs, files and folders, the most urgent first."""
+    """List the rules and detectors of behaviour of the configured packs, files and folders, the most urgent first."""
     from detectors.loading import load_rules  # noqa: PLC0415 - keeps the start fast
     from vedette.app.config_file import load_config  # noqa: PLC0415
     from vedette.app.wiring import read_rules  # noqa: PLC0415
 
     configured = load_config(config).rules
     loaded = load_rules(read_rules(configured), falco=configured.falco.options())
-    rules: list[Rule | Correlation] = [*loaded.rules, *loaded.correlations]
-    rules.sort(key=lambda rule: (-rule.info.level.rank, rule.info.title, rule.info.rule_id))
+    rules = sorted(loaded.everything, key=lambda rule: (-rule.info.level.rank, rule.info.title, rule.info.rule_id))
     if format == "json":
         for rule in rules:
             put_json(_document(rule))
@@ -130,23 +128,30 @@ def _put_problems(problems: list[Problem], shown: Format) -> None:
             put(safe_text(str(problem), MESSAGE_CHARS_MAX))
 
 
-def _document(rule: Rule | Correlation) -> dict[str, Any]:
+def _document(rule: AnyRule) -> dict[str, Any]:
     import msgspec  # noqa: PLC0415 - keeps the start fast
 
+    from detectors.correlation.definition import Correlation  # noqa: PLC0415
     from detectors.rule import Rule  # noqa: PLC0415
+    from detectors.testing.behaviour import described  # noqa: PLC0415
 
     document: dict[str, Any] = msgspec.structs.asdict(rule.info)
-    if not isinstance(rule, Rule):
+    if isinstance(rule, Correlation):
         return {**document, "correlation": rule.kind}
+    if not isinstance(rule, Rule):
+        return {**document, "behaviour": described(rule)}
     if rule.idle:
         document["idle"] = rule.idle
     return {**document, "logsource": {key: value for key, value in rule.logsource._asdict().items() if value}}
 
 
-def _looks_at(rule: Rule | Correlation) -> str:
-    """Its log source; of a correlation, what it asks of the matches of other rules."""
-    from detectors.rule import Rule  # noqa: PLC0415 - keeps the start fast
+def _looks_at(rule: AnyRule) -> str:
+    """Its log source; of a correlation, what it asks of other rules' matches; of behaviour, type and observations."""
+    from detectors.correlation.definition import Correlation  # noqa: PLC0415 - keeps the start fast
+    from detectors.rule import Rule  # noqa: PLC0415
 
-    if not isinstance(rule, Rule):
+    if isinstance(rule, Correlation):
         return rule.kind
+    if not isinstance(rule, Rule):
+        return f"behaviour {rule.type}/{rule.kind}"
     return "nothing" if rule.idle else "/".join(part for part in rule.logsource if part) or "everything"

@@ -13,7 +13,7 @@ from vedette.app.terminal import ConfigFile, Flag, count_text, put_json, put_tab
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from detectors.library import AnyRule
+    from detectors.rule import AnyRule
     from detectors.testing.coverage import Covered, Detection
 
 _TITLES_MAX = 3

@@ -14,7 +14,7 @@ from vedette.app.terminal import ConfigFile, DataDir, Format, put, put_json, tim
 from vedette.schema.text import safe_text
 
 if TYPE_CHECKING:
-    from detectors.library import AnyRule, Library
+    from detectors.library import Library
     from detectors.rule import Rule
     from detectors.testing.trace import Part
     from vedette.schema.event import Event
@@ -58,14 +58,16 @@ def explain(
 
     The tree follows the rule's condition with its exceptions. ✓ stands before what holds, ✗ before what does not, \
 and · before alternatives that are not needed because one before them holds. Of a correlation, and of a file, it shows \
-each rule.
+each rule. Detectors of behaviour go by what came before, so one event explains nothing of them: see \
+`vedette rules test` and `vedette profiles`.
     """
     from vedette.app.workbench.rules_at_hand import open_library  # noqa: PLC0415 - keeps the start fast
 
     is_file = os.path.isfile(rule)  # noqa: PTH113 - a title may be longer than a path can be
     library = open_library([Path(rule)] if is_file else [], config)
+    rules = _rules(library, None if is_file else rule)
     found = _event(event, record, source, config, data_dir)
-    for one in _rules(library, None if is_file else rule):
+    for one in rules:
         if format == "json":
             put_json(_document(one, found, _trace(one, found)))
         else:
@@ -82,8 +84,17 @@ def _event(text: str, record: int, source: str | None, config: Path | None, data
 
 
 def _rules(library: Library, name: str | None) -> list[Rule]:
-    wanted: list[AnyRule] = list(library.rules.values()) if name is None else [library.find(name)]
+    from detectors.behaviour.definition import Definition  # noqa: PLC0415 - keeps the start fast
+    from vedette.schema.errors import ConfigError  # noqa: PLC0415
+
+    wanted = list(library.rules.values()) if name is None else [library.find(name)]
     found = {id(rule): rule for one in wanted for rule in library.related.below(one)}
+    learning = next((rule.info.title for rule in wanted if isinstance(rule, Definition)), None)
+    if learning is not None and not found:
+        raise ConfigError(
+            f"`{learning}` is a detector of behaviour: it goes by what came before, so one event explains nothing;"
+            " `vedette rules test` runs its tests, `vedette profiles` shows what was learned"
+        )
     return list(found.values())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,7 @@ from vedette.app.terminal import MESSAGE_CHARS_MAX, ConfigFile, Format, put, put
 from vedette.schema.text import safe_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from detectors.testing.checking import Checker, Report
     from detectors.testing.portrait import Anchors, Portrait
@@ -85,14 +86,15 @@ def _put(checker: Checker, report: Report, shown: Portrait) -> None:
             ("ATT&CK", " ".join(info.attack)),
             ("controls", ", ".join(info.controls)),
             ("covers", " ".join(report.rule.covers)),
-            ("dedup by", ", ".join(info.dedup_by) or "the default of its log source"),
+            ("dedup by", ", ".join(info.dedup_by) or _default_dedup(shown)),
             ("dedup as", info.dedup_as),
-            ("looks at", ", ".join(shown.formats) or "nothing"),
+            ("looks at", _looks_at(shown)),
             ("idle", shown.idle),
         )
         if value
     )
     _section("description", info.description.splitlines())
+    _section("learns", _learned(shown.behaviour or {}))
     _section("condition", shown.written)
     _section("asks", (text if len(shown.asks) == 1 else f"{source}: {text}" for source, text in shown.asks))
     _section("fields", shown.fields)
@@ -103,6 +105,31 @@ def _put(checker: Checker, report: Report, shown: Portrait) -> None:
     _section("tests", (_test(result) for result in report.results))
     _section("false positives", info.falsepositives)
     _section("references", info.references)
+
+
+def _looks_at(shown: Portrait) -> str:
+    if shown.behaviour is not None:
+        return f"observations of the kind {shown.behaviour['kind']}"
+    return ", ".join(shown.formats) or "nothing"
+
+
+def _default_dedup(shown: Portrait) -> str:
+    return "the default of its log source" if shown.behaviour is None else "what its type groups by"
+
+
+def _learned(behaviour: dict[str, Any]) -> Iterator[str]:
+    """Say what a detector of behaviour learns, as it would be written."""
+    for name, value in {**behaviour, **behaviour.get("settings", {})}.items():
+        if name not in ("kind", "settings") and value not in (None, "", []):
+            yield f"{name}: {_setting(value)}"
+
+
+def _setting(value: Any) -> str:
+    from detectors.values import is_list, is_object  # noqa: PLC0415 - keeps the start fast
+
+    if is_list(value):
+        return ", ".join(map(_setting, value))
+    return json.dumps(value, ensure_ascii=False) if is_object(value) else str(value)
 
 
 def _section(title: str, lines: Iterable[str]) -> None:

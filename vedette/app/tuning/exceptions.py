@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import yaml
 
+from detectors.behaviour.definition import Definition
 from detectors.correlation.definition import Correlation
 from detectors.library import Library
 from detectors.loading import is_falco
@@ -98,6 +99,9 @@ def propose(
     rule = library.find(name)
     if isinstance(rule, Correlation):
         raise ConfigError(f"`{rule.info.title}` is a correlation; except the rules that it refers to")
+    if isinstance(rule, Definition):
+        hint = "leave out what it should not look at in the `detection` of a copy with an id of your own"
+        raise ConfigError(f"`{rule.info.title}` is a detector of behaviour, and exceptions join rules alone; {hint}")
     title = title or _free_title(f"{rule.info.title}: {fields[0].value}", texts)
     exception_id = str(uuid.uuid4())
     logsource: dict[str, str] = {}

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from detectors.library import AnyRule
-    from detectors.rule import RuleText
+    from detectors.rule import AnyRule, RuleText
     from detectors.testing.coverage import Row
     from vedette.schema.errors import RuleError
 
