@@ -10,11 +10,13 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
+import detectors.packs
 from collector.decoders import DECODERS
+from detectors.behaviour.definition import Definition
 from detectors.engine import Engine
-from detectors.library import AnyRule, Library
+from detectors.library import Library
 from detectors.packs import coverage_table, shipped_pack_texts
-from detectors.rule import Rule
+from detectors.rule import AnyRule, Rule
 from detectors.sigma.separate_tests import read_separate_tests
 from detectors.testing.checking import Checker
 from detectors.testing.coverage import detections_of, hold_against, read_table
@@ -49,7 +51,7 @@ by_rule: Final = pytest.mark.parametrize("rule", RULES, ids=[f"{rule.info.pack}:
 
 def test_every_file_is_a_rule_that_loads() -> None:
     assert [str(error) for error in LIBRARY.loaded.errors] == []
-    assert {rule.info.pack for rule in RULES} == {text.pack for text in TEXTS} >= {"starter", "audit"}
+    assert {rule.info.pack for rule in RULES} == {text.pack for text in TEXTS} >= {"starter", "audit", "behaviour"}
 
 
 def test_files_are_named_after_their_rules() -> None:
@@ -66,14 +68,21 @@ def test_ids_and_titles_are_unique() -> None:
 @by_rule
 def test_a_rule_says_what_an_analyst_needs(rule: AnyRule) -> None:
     info = rule.info
-    assert info.status in {"test", "stable"}
     assert len(info.description) > 80
-    assert info.references
     assert info.falsepositives
     assert any(tag.startswith("attack.t") for tag in info.tags)
     assert info.attack
     assert info.controls
     assert info.author == "The Vedette authors"
+
+
+@by_rule
+def test_a_rule_says_how_proven_it_is_and_whose_idea(rule: AnyRule) -> None:
+    if isinstance(rule, Definition):  # our own, and yet to be proven on clusters
+        assert rule.info.status == "experimental"
+    else:
+        assert rule.info.status in {"test", "stable"}
+        assert rule.info.references
 
 
 def test_every_rule_names_its_level() -> None:
@@ -114,6 +123,14 @@ def test_no_rule_is_dead_or_looks_at_every_event() -> None:
     engine = Engine(LIBRARY.loaded.rules, DECODERS)
     assert engine.dead == []
     assert [rule.info.title for rule in engine.unanchored] == []
+
+
+def test_the_readme_of_behaviour_lists_every_detector() -> None:
+    page = (Path(detectors.packs.__file__).parent / "behaviour/README.md").read_text()
+    rows = re.findall(r"^\| ([^|]+) \| (\w+) \| (\w+) \| \[`(\w+)`\]", page, re.MULTILINE)
+    found = [(one.info.title, one.info.level, one.kind, one.type) for one in LIBRARY.loaded.definitions]
+    assert sorted(rows) == sorted(found)
+    assert f"\n{len(found)} detectors of behaviour" in page
 
 
 # --- what they cover --------------------------------------------------------------------------------------------------
