@@ -154,7 +154,7 @@ class Agent:
         self._rule_set = await asyncio.to_thread(self._read_rule_set, config)
         self._log = self._open_with_ballast(partial(SqliteIntakeLog, folder.intake, None, config.journal.retention()))
         self._reader = SqliteIntakeReader(folder.intake)
-        core = self._open_with_ballast(partial(SqliteCoreLog, folder.core))
+        core = self._open_with_ballast(partial(SqliteCoreLog, folder.core, None, config.journal.keep_core_bytes))
         core.keep_deliveries({name: entry.log for name, entry in config.sinks.items()})
         self._core = CoreThread(core, folder)
         self._tail = Tail()

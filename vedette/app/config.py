@@ -20,6 +20,7 @@ from sinks import SINKS
 from vedette.app.metrics.settings import MetricsSettings
 from vedette.journal.protocol import LogName
 from vedette.journal.sqlite import Retention
+from vedette.journal.sqlite.core_log import CORE_BYTES_MAX
 from vedette.pipeline.delivery import DeliveryPolicy
 from vedette.pipeline.routing import Filter, Selection
 from vedette.schema.level import Level
@@ -268,6 +269,9 @@ class Journal(Section):
     """Days that records are kept for evidence and back-tests. Default: 7."""
     keep_bytes: Annotated[int, Field(ge=MIB)] = _RETENTION.keep_bytes
     """Bytes of records that are kept; beyond them the oldest segments go early. Default: 10737418240 (10 GiB)."""
+    keep_core_bytes: Annotated[int, Field(ge=MIB)] = CORE_BYTES_MAX
+    """Bytes of the core log, `core.db`; beyond them the oldest revisions of alerts that every destination has settled
+    go before their day is over. Default: 2147483648 (2 GiB)."""
     dedup_horizon_s: Annotated[float, Field(gt=0)] = DEDUP_HORIZON_NS / SECOND_NS
     """Seconds during which a record that a client sends again is recognised. Default: 900."""
     checkpoint_interval_s: Annotated[float, Field(gt=0)] = 30.0

@@ -9,7 +9,7 @@ Both commit durably before they return. Readers may be other processes. The impl
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -95,6 +95,8 @@ LogName = Literal["alerts", "events"]
 
 Tallies = dict[tuple[str, ...], int]
 """Counters in committed rows: `(metric, *label values)` to the count. Every label comes from a bounded set."""
+TRIMMED: Final = ("alerts_trimmed", "bytes")
+"""The tally of settled alerts that went before their time, and why."""
 
 
 class DeliveryCount(msgspec.Struct):
@@ -433,8 +435,11 @@ class CoreLog(CoreReader, Protocol):
         """Begin a new generation of alert versions (replay did not reproduce what was committed); return it."""
         ...
 
-    def prune(self, *, logged_before_ns: int) -> None:
-        """Drop alerts that every delivery has settled and that were logged before a time, and old dead letters."""
+    def prune(self, *, logged_before_ns: int) -> bool:
+        """Drop alerts that every delivery has settled and that were logged before a time, and old dead letters.
+
+        Beyond the bound in bytes later ones go too, the oldest first. Returns whether there is more to drop at once.
+        """
         ...
 
     def close(self) -> None:

@@ -29,17 +29,20 @@ class Checkpointer:
         self._interval_s = interval_s
         self._next = time.monotonic() + interval_s
         self._draining: list[Operator] = []
+        self._pruning = False
         self._info = CheckpointInfo(0, b"", {})
         self.seq = 0
         """Position of the complete checkpoint on disk."""
 
     async def step(self, seq: int, digest: bytes, arrival_ns: int) -> None:
-        """Do a slice of the checkpoint under way, or begin the next one when it is due."""
+        """Do a slice of the checkpoint under way, or of the pruning after it, or begin the next one when it is due."""
         if self._draining:
             await self._drain(SLICE_KEYS)
+        elif self._pruning:
+            self._pruning = await self._core.insist(self._core.core.prune, logged_before_ns=arrival_ns - ALERTS_KEPT_NS)
         elif time.monotonic() >= self._next and seq > self.seq:
             await self._begin(seq, digest)
-            await self._core.insist(self._core.core.prune, logged_before_ns=arrival_ns - ALERTS_KEPT_NS)
+            self._pruning = True
 
     async def complete(self, seq: int, digest: bytes) -> None:
         """Write a checkpoint of the present, whole."""

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vedette.journal.protocol import (
+    TRIMMED,
     CheckpointInfo,
     Cursor,
     DeadDelivery,
@@ -22,7 +23,7 @@ from vedette.journal.protocol import (
     DetectCount,
     LoggedAlert,
 )
-from vedette.journal.sqlite import SqliteCoreLog, SqliteCoreReader, core_log
+from vedette.journal.sqlite import SqliteCoreLog, SqliteCoreReader, Storage, core_log
 from vedette.schema.alert import AlertRevision
 from vedette.schema.errors import TransientError
 from vedette.schema.operator import Saved
@@ -384,6 +385,79 @@ def test_one_pruning_takes_a_bounded_number(core: SqliteCoreLog, monkeypatch: py
     core.open_delivery("store", from_start=False)
     core.prune(logged_before_ns=1_000)
     assert [entry.position for entry in core.alerts(0, limit=10)] == [3, 4, 5, 6, 7, 8, 9]
+
+
+BOUND = 512 * 1024
+
+
+def bounded(path: Path, *positions: int) -> SqliteCoreLog:
+    """A log of 100 young alerts of 10 KB over its bound of bytes, and deliveries that have settled some."""
+    core = SqliteCoreLog(path, Storage(synchronous="OFF"), BOUND)
+    core.commit_detect(DetectCommit(1, 1, b"", [revision(number, 10_000) for number in range(1, 101)]))
+    for number, position in enumerate(positions):
+        core.open_delivery(f"sink{number}", from_start=True)
+        core.commit_delivery(DeliveryCommit(f"sink{number}", position, delivered=position))
+    return core
+
+
+def pruned(core: SqliteCoreLog) -> tuple[list[int], bool]:
+    """The positions that are left, and whether there is more to drop."""
+    more = core.prune(logged_before_ns=0)
+    return [entry.position for entry in core.alerts(0, limit=200)], more
+
+
+def test_beyond_the_bound_in_bytes_the_oldest_settled_alerts_go(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(core_log, "TRIM_ROWS", 4)
+    with contextlib.closing(bounded(path, 100, 90)) as core:
+        left, more = pruned(core)
+        assert left == list(range(left[0], 101)), "the oldest went"
+        assert 20 < len(left) < 52, "as few as it takes"
+        assert not more
+        assert core.tallies()[TRIMMED] == 100 - len(left)
+        assert pruned(core) == (left, False)
+        assert core.delivery_counts()["sink0"] == DeliveryCount(100, 100, 100)
+
+
+@pytest.mark.parametrize(
+    ("positions", "left"),
+    [
+        pytest.param((100, 7), range(8, 101), id="those that one delivery has not settled stay"),
+        pytest.param((0,), range(1, 101), id="nothing is settled"),
+        pytest.param((), range(1, 101), id="nobody takes them yet"),
+    ],
+)
+def test_what_is_not_settled_stays_whatever_its_size(path: Path, positions: tuple[int, ...], left: range) -> None:
+    with contextlib.closing(bounded(path, *positions)) as core:
+        assert pruned(core) == (list(left), False)
+
+
+def test_the_last_alert_holds_the_position_whatever_the_bound(path: Path) -> None:
+    with contextlib.closing(bounded(path, 100)) as core:
+        core.commit_detect(DetectCommit(2, 2, b"", [revision(101, 2 * BOUND)]))
+        core.commit_delivery(DeliveryCommit("sink0", 101, delivered=1))
+        assert pruned(core) == ([101], False)
+        core.commit_detect(batch(3, alerts=1))
+        assert core.last_alert_position() == 102
+
+
+def test_one_trimming_takes_a_bounded_number_and_says_that_there_is_more(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(core_log, "TRIM_ROWS", 5)
+    monkeypatch.setattr(core_log, "PRUNE_ROWS_MAX", 10)
+    with contextlib.closing(bounded(path, 100)) as core:
+        assert pruned(core) == (list(range(11, 101)), True)
+        assert pruned(core) == (list(range(21, 101)), True)
+
+
+def test_freed_room_is_used_again(path: Path) -> None:
+    with contextlib.closing(bounded(path, 100)) as core:
+        pruned(core)
+        for seq in range(2, 40):
+            core.commit_detect(DetectCommit(seq, seq, b"", [revision(100 * seq + n, 10_000) for n in range(10)]))
+            core.commit_delivery(DeliveryCommit("sink0", core.last_alert_position(), delivered=10))
+            core.prune(logged_before_ns=0)
+    assert path.stat().st_size < 3 * BOUND, "5 MB went through it"
 
 
 def test_the_oldest_dead_letters_go_first(core: SqliteCoreLog, monkeypatch: pytest.MonkeyPatch) -> None:

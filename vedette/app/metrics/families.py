@@ -18,6 +18,7 @@ from prometheus_client.metrics_core import (
 )
 
 from vedette.app.metrics.reading import NOTHING_RECEIVED
+from vedette.journal.protocol import TRIMMED
 from vedette.pipeline.detector import OTHER_RULE
 from vedette.pipeline.stretch import LATENCY_BUCKETS_S
 from vedette.schema.limits import IN_FLIGHT_BYTES_MAX, SECOND_NS
@@ -241,6 +242,8 @@ def _detection_families(reading: Reading, rules: Mapping[str, RuleInfo]) -> Iter
     for judgement in Judgement:
         verdicts.add_metric((judgement.value,), reading.tallies.get(("verdicts", judgement.value), 0))
     yield verdicts
+    trimmed = "Settled alert revisions that went early because the core log was over its bound in bytes."
+    yield CounterMetricFamily("vedette_alerts_trimmed", trimmed, value=reading.tallies.get(TRIMMED, 0))
     for name, meaning, value in (
         ("vedette_intake_sequence", "Number of the last record that was made durable.", reading.last_seq),
         ("vedette_detection_sequence", "Number of the last record that detection has finished.", reading.cursor.seq),

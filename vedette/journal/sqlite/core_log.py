@@ -6,23 +6,34 @@ import contextlib
 import json
 from typing import TYPE_CHECKING
 
-from vedette.journal.protocol import DeliveryCount
+from vedette.journal.protocol import TRIMMED, DeliveryCount
 from vedette.journal.sqlite.connection import open_writer, transaction, translated
 from vedette.journal.sqlite.core_reader import LETTER_COLUMNS, REVISION_COLUMNS, SqliteCoreReader, revision_row
 from vedette.journal.sqlite.core_schema import create_tables
 from vedette.schema.errors import VedetteError
-from vedette.schema.limits import SECOND_NS
+from vedette.schema.limits import MIB, SECOND_NS
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
+    from pathlib import Path
 
     import apsw
 
     from vedette.journal.protocol import CheckpointInfo, DeliveryCommit, DetectCommit, LogName
+    from vedette.journal.sqlite.connection import Storage
     from vedette.schema.operator import Saved
 
 PRUNE_ROWS_MAX = 5_000
 """Rows that one pruning transaction removes: it must not hold up commits."""
+TRIM_ROWS = 250
+"""Alerts that are removed between two looks at the size, 2 to 5 MB of them."""
+CORE_BYTES_MAX = 2 * 1024 * MIB
+"""Bytes of the core log, without the free room in it, beyond which settled alerts go before their time."""
+_SETTLED = (
+    "position <= (SELECT coalesce(min(position) FILTER (WHERE log = 'alerts'), 9223372036854775807) FROM delivery"
+    " HAVING count(*) > 0) AND position < (SELECT max(position) FROM alert)"
+)
+"""Which alerts no delivery has to look at any more; never the last, which holds the position."""
 DEAD_LETTERS_MAX = 100_000
 """Dead letters kept; the oldest go first (their records stand in the intake log until it is retired)."""
 DEAD_DELIVERIES_MAX = 20_000
@@ -42,6 +53,15 @@ FILTERS_MAX = 64
 
 class SqliteCoreLog(SqliteCoreReader):
     """Implements `journal.protocol.CoreLog`. All calls come from one thread."""
+
+    def __init__(self, path: Path, storage: Storage | None = None, bytes_max: int = CORE_BYTES_MAX) -> None:
+        """Open or create the core log; see `prune` for `bytes_max`.
+
+        Raises:
+            TransientError: it can't be opened or written now.
+        """
+        self._bytes_max = bytes_max
+        super().__init__(path, storage)
 
     def _connect(self) -> apsw.Connection:
         connection = open_writer(self._path, self._storage)
@@ -227,14 +247,15 @@ class SqliteCoreLog(SqliteCoreReader):
             run.execute("UPDATE state SET generation = generation + 1")
         return self.cursor().generation
 
-    def prune(self, *, logged_before_ns: int) -> None:
-        """Drop settled alerts logged before a time (never the last, which holds the position), and old dead letters."""
+    def prune(self, *, logged_before_ns: int) -> bool:
+        """Drop settled alerts logged before a time (never the last, which holds the position), and old dead letters.
+
+        Beyond the bound in bytes later ones go too, the oldest first. Returns whether there is more to drop at once.
+        """
         with self._transaction() as run:
             run.execute(
-                "DELETE FROM alert WHERE position IN (SELECT position FROM alert WHERE position <= (SELECT"
-                " coalesce(min(position) FILTER (WHERE log = 'alerts'), 9223372036854775807) FROM delivery"
-                " HAVING count(*) > 0) AND logged_ns < ?"
-                " AND position < (SELECT max(position) FROM alert) ORDER BY position LIMIT ?)",
+                f"DELETE FROM alert WHERE position IN (SELECT position FROM alert WHERE {_SETTLED} AND logged_ns < ?"  # noqa: S608
+                " ORDER BY position LIMIT ?)",
                 (logged_before_ns, PRUNE_ROWS_MAX),
             )
             run.execute(
@@ -244,6 +265,22 @@ class SqliteCoreLog(SqliteCoreReader):
                 "DELETE FROM dead_delivery WHERE id <= (SELECT max(id) FROM dead_delivery) - ?", (DEAD_DELIVERIES_MAX,)
             )
             run.execute("DELETE FROM note WHERE written_ns < ?", (logged_before_ns - NOTE_AGE_NS,))
+            return self._trim(run)
+
+    def _trim(self, run: apsw.Connection) -> bool:
+        """Drop settled alerts down to the bound in bytes, a bounded number; say whether there are more to drop."""
+        trimmed, more = 0, _bytes_used(run) > self._bytes_max
+        while more and trimmed < PRUNE_ROWS_MAX:
+            run.execute(
+                f"DELETE FROM alert WHERE position IN (SELECT position FROM alert WHERE {_SETTLED}"  # noqa: S608
+                " ORDER BY position LIMIT ?)",
+                (TRIM_ROWS,),
+            )
+            trimmed += run.changes()
+            more = run.changes() == TRIM_ROWS and _bytes_used(run) > self._bytes_max
+        if trimmed:
+            _add_tallies(run, {TRIMMED: trimmed})
+        return more
 
     def close(self) -> None:
         """Release the file."""
@@ -254,6 +291,12 @@ class SqliteCoreLog(SqliteCoreReader):
     def _transaction(self) -> Generator[apsw.Connection]:
         with transaction(self._connection, self._path):
             yield self._connection
+
+
+def _bytes_used(run: apsw.Connection) -> int:
+    """The size of the file without its free pages, which are used again."""
+    pages, free, page_bytes = (run.pragma(name) for name in ("page_count", "freelist_count", "page_size"))
+    return int((pages - free) * page_bytes)
 
 
 def _add_tallies(run: apsw.Connection, tallies: Mapping[tuple[str, ...], int]) -> None:

@@ -52,6 +52,7 @@ TALLIES: Tallies = {
     ("shadow_alerts", "audit", "high", EXEC): 2,
     ("exception_hits", "a\x1b\n", EXEC): 5,
     ("verdicts", "benign"): 3,
+    ("alerts_trimmed", "bytes"): 250,
     ("verdicts", "of a newer version"): 1,
     ("detection_latency_bucket", "audit", "0.025"): 80,
     ("detection_latency_ms_sum", "audit"): 1_600,

@@ -149,6 +149,10 @@ def test_verdicts_begin_at_zero_and_only_known_ones_are_told() -> None:
     assert found == {("benign",): 3, ("false_positive",): 0, ("true_positive",): 0}
 
 
+def test_what_the_core_log_let_go_early_is_counted() -> None:
+    assert values("vedette_alerts_trimmed_total") == {(): 250}
+
+
 @pytest.mark.parametrize("content_type", PARSERS)
 def test_a_hostile_rule_stays_inside_its_label(content_type: str) -> None:
     hostile = 'x"} 1\nvedette_up 1\\'
