@@ -28,6 +28,15 @@ SECRET = "6d0e8f1a-0000-4000-8000-000000000001"
 QUIET = "6d0e8f1a-0000-4000-8000-000000000002"
 OTHER = RULE.replace(SECRET, QUIET).replace("Secret deleted", "Quiet").replace("verb: delete", "verb: nothing")
 
+NEWS = """
+title: News
+id: news
+level: low
+logsource: {product: vedette, category: call}
+detection: {own: {outcome: allow}, condition: own}
+behaviour: {type: first_seen, by: [actor], value: [verb]}
+"""
+
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
@@ -67,6 +76,21 @@ def test_counters_and_costs_without_a_store(vedette: Call, config: Path) -> None
     assert (quiet["events"], quiet["matches"]) == (40, 0)
     assert cost["us_per_event"] > 0
     assert told[0]["cost"] is None
+
+
+def test_detectors_of_behaviour_have_counts_and_no_cost(vedette: Call, config: Path) -> None:
+    with (config.parent / "rules.yml").open("a") as file:
+        file.write(f"---\n{NEWS}")
+    with closing(SqliteCoreLog(DataFolder(config.parent / "data").core)) as core:
+        tallies = {("findings", "api", "news"): 4, ("alerts", "api", "low", "news"): 4}
+        core.commit_detect(DetectCommit(2, 2, b"", [], [], {}, {}, tallies))
+    (told,) = (
+        one
+        for one in vedette("rules", "stats", "--format", "json", "--config", config).lines
+        if one["rule_id"] == "news"
+    )
+    assert (told["title"], told["level"], told["alerts"], told["findings"]) == ("News", "low", 4, 4)
+    assert told["cost"] is None, "what it looks at is no event of a decoder"
 
 
 def test_people_get_a_table(vedette: Call, config: Path) -> None:
