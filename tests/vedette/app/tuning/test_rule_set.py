@@ -37,9 +37,15 @@ vedette: {owner: me}
 """
 
 
-def read(folder: Path, *texts: str, packs: tuple[str, ...] = (), shadow: tuple[str, ...] = ()) -> RuleSet:
+def read(
+    folder: Path,
+    *texts: str,
+    packs: tuple[str, ...] = (),
+    shadow: tuple[str, ...] = (),
+    heard: tuple[str, ...] = (),
+) -> RuleSet:
     (folder / "rules.yml").write_text("".join(texts))
-    configured = Rules(packs=list(packs), paths=[str(folder)], shadow=list(shadow))
+    configured = Rules(packs=list(packs), paths=[str(folder)], shadow=list(shadow), heard=list(heard))
     return read_rule_set(configured, DetectionSettings(cluster="c"), DECODERS)
 
 
@@ -96,6 +102,11 @@ def test_packs_and_shadow(tmp_path: Path) -> None:
     assert found["shadow_added"] == (1, ("Rule 1",))
 
 
+def test_what_is_heard_again_is_told(tmp_path: Path) -> None:
+    found = changed(tmp_path, (rule(1),), (rule(1),), heard=("falco:X", "Rule 1"))
+    assert found == {"heard_added": (2, ("falco:X", "Rule 1"))}
+
+
 def test_names_are_bounded(tmp_path: Path) -> None:
     found = changed(tmp_path, (rule(0),), tuple(rule(number) for number in range(50)))
     count, names = found["rules_added"]
@@ -103,14 +114,15 @@ def test_names_are_bounded(tmp_path: Path) -> None:
 
 
 def test_shadow_is_part_of_the_settings(tmp_path: Path) -> None:
-    found = read(tmp_path, rule(1), shadow=("r1",))
+    found = read(tmp_path, rule(1), shadow=("r1",), heard=("falco:X",))
     settings = decode_settings(found.settings)
-    assert (settings.cluster, settings.shadow) == ("c", ("r1",))
+    assert (settings.cluster, settings.shadow, settings.heard) == ("c", ("r1",), ("falco:X",))
 
 
-def test_a_name_in_shadow_that_nothing_has_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"rules\.shadow: no pack, rule id or title is `Rule 2`"):
-        read(tmp_path, rule(1), shadow=("Rule 2",))
+@pytest.mark.parametrize("key", ["shadow", "heard"])
+def test_a_name_that_nothing_has_is_refused(tmp_path: Path, key: str) -> None:
+    with pytest.raises(ConfigError, match=rf"rules\.{key}: no pack, rule id or title is `Rule 2`"):
+        read(tmp_path, rule(1), **{key: ("Rule 2",)})
 
 
 def test_a_rule_that_can_not_be_used_is_refused(tmp_path: Path) -> None:
