@@ -28,7 +28,10 @@ def rules() -> str:
 
     Correlations are left out: they go by the order of arrival in the one, and by event time in the other.
     """
-    shipped = [document for text in shipped_pack_texts() for document in yaml.safe_load_all(text.text)]
+    texts = [
+        text.text for text in shipped_pack_texts() if text.pack != "behaviour"
+    ]  # no file is a stream to learn from
+    shipped = [document for text in texts for document in yaml.safe_load_all(text)]
     alone = {"dedup_by": ["@event"], "dedup_as": ""}
     singly = [each | {"vedette": each.get("vedette", {}) | alone} for each in shipped if "detection" in each]
     lists = [each for each in shipped if "transformations" in each]
