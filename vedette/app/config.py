@@ -192,7 +192,7 @@ else:
     Sink = _choice("Sink", SinkEntry, SINKS)
 
 
-PACKS: Final = ("starter", "audit", "audit-advanced", "chains", "falco", "flow")
+PACKS: Final = ("starter", "audit", "audit-advanced", "chains", "falco", "flow", "behaviour")
 """Shipped packs that are on by default: what `policy` finds are choices of a site, not attacks."""
 
 
