@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from itertools import combinations
 from statistics import median
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 POINTS_MAX = 400
 """Points that a slope is computed from; it takes all their pairs."""
 
-Sample = dict[str, Any]
+Sample = dict[str, float]
 
 
 class Limits(NamedTuple):

@@ -25,7 +25,7 @@ DOCS = Path(__file__).parents[3] / "docs" / "cli.md"
 GROUPS = {
     "alerts": ["list", "show", "close"],
     "rules": ["list", "check", "test", "explain", "show", "coverage", "stats", "shadow", "backtest"],
-    "profiles": ["list", "show", "diff", "lock", "unlock", "forget", "export", "import"],
+    "profiles": ["list", "show", "diff", "lock", "unlock", "forget", "export", "import", "role", "network-policy"],
     "exceptions": ["list", "add", "expire"],
     "dead-letters": ["list", "show", "replay"],
 } | {"config": ["check", "show", "schema"]}
