@@ -1,7 +1,7 @@
 """Memory of the detectors of behaviour: a large cluster learned, then a flood of made-up names.
 
-Called by `bench/behaviour.py memory`. All definitions that ship are in force. First a cluster of 20,000 workloads is
-learned, each with 13 programs, files, peers and requests of its own (a million tuples, more than 100,000 groups); then
+Called by `bench/behaviour.py memory`. All definitions that ship are in force. First a cluster of 10,000 workloads is
+learned, each with 26 programs, files, peers and requests of its own (a million tuples, about 100,000 groups); then
 somebody sends two million observations with random user agents, image tags, paths and ports; in the middle of the flood
 a real attack is played on a workload that has been there all the time. Memory is what the kernel counts as anonymous.
 """
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from detectors.behaviour.definition import Definition
 
-WORKLOADS, EACH = 20_000, 13
+WORKLOADS, EACH = 10_000, 26
 FLOOD = 2_000_000
 START_NS = 1_767_225_600 * SECOND_NS
 DAY_NS = 86_400 * SECOND_NS
@@ -143,7 +143,7 @@ def measure(definitions: Sequence[Definition]) -> dict[str, Any]:
     groups = {detector.name: len(detector.state) for detector in feeder.watch.detectors if len(detector.state)}
     learned_mib = anonymous_mib() - before_mib
     print(f"learned: {feeder.seq:,} observations, {sum(groups.values()):,} groups, {learned_mib:.0f} MiB")
-    print(f"  {groups}")
+    print(f"  {groups}; left out {dict(feeder.left_out)}")
     levels = []
     for step in range(FLOOD):
         feeder.feed(noise(chance))

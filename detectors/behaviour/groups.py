@@ -85,7 +85,12 @@ class Groups(Generic[G]):
         self.state.touch(key)
 
     def weigh(self, key: str, group: G) -> int:
-        """Take note that a group weighs something else now; return how many others had to go."""
+        """Take note that a group weighs something else now; return how many others had to go.
+
+        One that is gone weighs nothing: making room for another may have taken it from who holds it still.
+        """
+        if self.get(key) is None:
+            return 0
         self._crowd.change(group.owner, key, max(1, self._weight_of(group)))
         evicted = 0
         while self._crowd.weight > self._weight_max and len(self.state) > 1:

@@ -48,6 +48,18 @@ def test_one_that_grows_is_not_its_own_victim() -> None:
     assert len(found) == 1
 
 
+def test_one_that_had_to_go_weighs_nothing() -> None:
+    found = groups(2)
+    gone, other = key(found, "gone"), key(found, "other")
+    bag = Bag("me", [1, 2])
+    found.add(gone, bag)
+    found.add(other, Bag("me", [1, 2]))
+    assert gone not in found.state
+    assert found.weigh(gone, bag) == 0
+    assert found.weight == 2
+    assert found.add(key(found, "more"), Bag("you", [1])) == 1
+
+
 def test_keys_differ_where_values_do() -> None:
     found = groups()
     texts = [("a", "b"), ("a b",), ("a", ""), ("a",), ('a","b',), ("x" * 5000,), ("x" * 5001,), ("a\x1fb",)]
