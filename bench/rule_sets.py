@@ -4,7 +4,8 @@
     python bench/rule_sets.py --rounds 3 --events 47000
 
 `starter` is the baseline; `public` adds SigmaHQ's rules for Kubernetes and Falco's audit rules, read in place from
-`../shared`; `shipped` is what is on by default, `all` every shipped pack. Each agent is a process of its own, and its
+`../shared`; `behaviour` adds the detectors of behaviour, `shipped` is what is on by default, `signatures` the same
+without behaviour, `all` every shipped pack. Each agent is a process of its own, and its
 CPU time alone counts. Rates are given as a share of the baseline's of the same round.
 """
 
@@ -48,6 +49,8 @@ def rule_sets(folder: Path) -> dict[str, dict]:
     return {
         BASELINE: {"packs": ["starter"]},
         "public": {"packs": ["starter"], "paths": public_rules(folder)},
+        "behaviour": {"packs": ["starter", "behaviour"]},
+        "signatures": {"packs": [pack for pack in PACKS if pack != "behaviour"]},
         "shipped": {"packs": [*PACKS]},
         "all": {"packs": sorted({text.pack for text in shipped_pack_texts()})},
     }
@@ -92,7 +95,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=94_000, help="per agent and round")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", action="append", default=[], choices=["public", "shipped", "all"])
+    parser.add_argument("--only", action="append", default=[], choices=["public", "behaviour", "signatures", "shipped", "all"])
     args = parser.parse_args()
     load_before = os.getloadavg()
     results = measure(args.events, args.rounds, args.only)
