@@ -95,7 +95,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=94_000, help="per agent and round")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", action="append", default=[], choices=["public", "behaviour", "signatures", "shipped", "all"])
+    parser.add_argument(
+        "--only", action="append", default=[], choices=["public", "behaviour", "signatures", "shipped", "all"]
+    )
     args = parser.parse_args()
     load_before = os.getloadavg()
     results = measure(args.events, args.rounds, args.only)
