@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 WORKLOADS, EACH = 10_000, 26
 FLOOD = 2_000_000
+CHECKPOINT = 50_000
+"""Observations between two checkpoints: an agent makes one each minute."""
 START_NS = 1_767_225_600 * SECOND_NS
 DAY_NS = 86_400 * SECOND_NS
 MIB = 1024 * 1024
@@ -127,9 +129,18 @@ class Feeder:
         shown = self.flows.take(seen)
         titles = [] if shown is None else [found.info.title for found in self.watch.observe(shown)]
         self.found.update(titles)
+        if self.seq % CHECKPOINT == 0:
+            self.checkpoint()
+        return titles
+
+    def checkpoint(self) -> None:
+        """Let go of what a checkpoint of the agent takes: which keys were changed."""
         for reason, _, count in self.watch.take_left_out():
             self.left_out[reason] += count
-        return titles
+        for operator in (*self.flows.operators, *self.watch.operators):
+            operator.state.freeze()
+            while operator.state.drain(1_000):
+                pass
 
 
 def measure(definitions: Sequence[Definition]) -> dict[str, Any]:
