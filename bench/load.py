@@ -26,16 +26,24 @@ FALCO_RULES = 20
 FALCO_PODS = 50
 
 
-def audit_lap(lines: list[bytes], lap: int) -> list[bytes]:
-    """EventList bodies of one lap: auditIDs and dates are its own and go on, so that nothing is a duplicate or late."""
-    day = (dt.date(2013, 1, 1) + dt.timedelta(days=lap % 5_000)).isoformat().encode()
+def audit_lap(lines: list[bytes], lap: int, lap_minutes: int) -> list[bytes]:
+    """EventList bodies of one lap: auditIDs and times are its own and go on, so that nothing is a duplicate or late."""
+    shift = dt.timedelta(minutes=lap * lap_minutes % (5_000 * 1_440))
     identity = re.compile(rb'"auditID":"[0-9a-f]{8}')
-    stamps = re.compile(rb'("(?:stage|requestReceived)Timestamp":")\d{4}-\d\d-\d\d')
+    stamps = re.compile(rb'("(?:stage|requestReceived)Timestamp":")\d{4}-\d\d-\d\d(T\d\d:\d\d)')
+    minutes: dict[bytes, bytes] = {}
+
+    def later(found: re.Match[bytes]) -> bytes:
+        if found[2] not in minutes:
+            minute = dt.datetime.fromisoformat(f"2013-01-01{found[2].decode()}") + shift
+            minutes[found[2]] = f"{minute:%Y-%m-%dT%H:%M}".encode()
+        return found[1] + minutes[found[2]]
+
     bodies: list[bytes] = []
     for start in range(0, len(lines), BATCH):
         body = b",".join(lines[start : start + BATCH])
         body = identity.sub(b'"auditID":"%08x' % lap, body)
-        body = stamps.sub(rb"\g<1>" + day, body)
+        body = stamps.sub(later, body)
         bodies.append(b'{"kind":"EventList","apiVersion":"audit.k8s.io/v1","metadata":{},"items":[' + body + b"]}")
     return bodies
 
@@ -166,6 +174,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=0.0, help="requests a second; 0: as fast as answered")
     parser.add_argument("--log", type=Path, help="kube-audit log (.jsonl.gz)")
     parser.add_argument("--first", type=int, default=0, help="first lap or first alert number")
+    parser.add_argument("--lap-minutes", type=int, default=1_440, help="event time from one lap of the log to the next")
     args = parser.parse_args()
     if args.kind == "audit":
         lines = gzip.decompress(args.log.read_bytes()).splitlines()
@@ -173,7 +182,7 @@ def main() -> None:
         payloads = (
             request(args.host, "/k8s-audit", body)
             for lap in range(args.first, args.first + laps)
-            for body in audit_lap(lines, lap)
+            for body in audit_lap(lines, lap, args.lap_minutes)
         )
         events = laps * len(lines)
     else:

@@ -123,10 +123,20 @@ def baseline_s(lines: list[bytes]) -> float:
     return taken / len(lines)
 
 
-def load(kind: str, host: str, events: int, *, rate: float = 0.0, first: int = 0, connections: int = 64) -> dict:
+def load(
+    kind: str,
+    host: str,
+    events: int,
+    *,
+    rate: float = 0.0,
+    first: int = 0,
+    connections: int = 64,
+    lap_minutes: int = 1_440,
+) -> dict:
     """Send a load from another process."""
     command = [sys.executable, str(HERE / "load.py"), kind, host, "--events", str(events), "--first", str(first)]
     command += ["--rate", str(rate), "--connections", str(connections), "--log", str(LOG)]
+    command += ["--lap-minutes", str(lap_minutes)]
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
 
