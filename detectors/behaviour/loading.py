@@ -34,27 +34,19 @@ from msgspec.structs import replace
 
 from detectors.behaviour.definition import Definition, content_hash
 from detectors.behaviour.fields import FIELDS
+from detectors.lengths import length_ns
 from detectors.predicate import fields as fields_of
 from detectors.rule import RuleText
 from detectors.sigma.definitions import SigmaPart, read_sigma_part
 from detectors.sigma.documents import SEPARATOR, Document, Key, read_documents
 from detectors.values import is_list, is_object
 from vedette.schema.errors import RuleError
-from vedette.schema.limits import SECOND_NS
 from vedette.schema.observation import Kind, Observation
 from vedette.schema.rule import RuleInfo
 
 SECTION: Final = "behaviour"
 PRODUCT: Final = "vedette"
 _IS_BEHAVIOUR: Final = re.compile(rf"^[\"']?{SECTION}[\"']?\s*:", re.MULTILINE)
-_LENGTH: Final = re.compile(r"(\d{1,6})([smhdw])", re.ASCII)
-_UNITS_NS: Final = {
-    "s": SECOND_NS,
-    "m": 60 * SECOND_NS,
-    "h": 3600 * SECOND_NS,
-    "d": 86_400 * SECOND_NS,
-    "w": 7 * 86_400 * SECOND_NS,
-}
 _NS: Final = "_ns"
 _FIELDS_MAX: Final = 5
 """Fields of an entity, or of what is learned: more make every tuple the first of its kind."""
@@ -206,11 +198,10 @@ def _culprit(message: str) -> Iterator[str]:
 
 
 def _length_ns(document: Document, key: str, value: Any, errors: list[RuleError]) -> int:
-    match = _LENGTH.fullmatch(value) if isinstance(value, str) else None
-    if match is None or int(match[1]) == 0:
+    length = length_ns(value)
+    if not length:
         errors.append(document.error(f"{value!r} is no length of time; write 30s, 5m, 1h or 7d", SECTION, key))
-        return 0
-    return int(match[1]) * _UNITS_NS[match[2]]
+    return length or 0
 
 
 def _hint(name: str, known: Iterable[str]) -> str:

@@ -11,7 +11,6 @@ test are ordered by their times. At the end time goes on for a day, as it would 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
@@ -21,19 +20,12 @@ from detectors.behaviour.definition import Definition
 from detectors.behaviour.deviation import Deviation
 from detectors.behaviour.flow_view import FlowView
 from detectors.behaviour.watch import Watch
+from detectors.lengths import length_ns
 from detectors.testing.case import RuleTest
 from detectors.testing.running import START_NS, CaseError
 from vedette.schema.limits import SECOND_NS
 from vedette.schema.observation import Observation
 
-_AFTER: Final = re.compile(r"(\d{1,6})(ms|s|m|h|d)", re.ASCII)
-_UNITS_NS: Final = {
-    "ms": SECOND_NS // 1000,
-    "s": SECOND_NS,
-    "m": 60 * SECOND_NS,
-    "h": 3600 * SECOND_NS,
-    "d": 86_400 * SECOND_NS,
-}
 _QUIET_NS: Final = 60 * SECOND_NS
 _STEPS: Final = 24 * 60
 
@@ -94,11 +86,11 @@ def _observation(document: dict[str, Any], position: int, last_ns: int) -> tuple
     if unknown:
         raise CaseError(f"event {position}: observations have no field {unknown[0]!r}")
     after: Any = document.get("after")
-    length = None if after is None else _AFTER.fullmatch(str(after))
+    length = length_ns(after)
     if after is not None and length is None:
         raise CaseError(f"event {position}: {after!r} is no length of time; write 90s, 5m, 2h or 3d")
     try:
         seen = msgspec.convert(plain, Observation)
     except msgspec.ValidationError as error:
         raise CaseError(f"event {position} is no observation: {error}") from error
-    return seen, last_ns if length is None else START_NS + int(length[1]) * _UNITS_NS[length[2]]
+    return seen, last_ns if length is None else START_NS + length

@@ -11,12 +11,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Final
 
+from detectors.lengths import length_ns
 from detectors.testing.case import REPEAT_MAX, GivenEvent, RuleTest
 from detectors.values import is_list, is_object
-from vedette.schema.limits import SECOND_NS
 
 if TYPE_CHECKING:
     from detectors.sigma.documents import Key
@@ -24,14 +23,6 @@ if TYPE_CHECKING:
 
 KEYS: Final = ("name", "match", "event", "events")
 _EVENT_KEYS: Final = ("format", "event", "repeat", "every")
-_EVERY: Final = re.compile(r"(\d{1,6})(ms|s|m|h|d)", re.ASCII)
-_UNITS_NS: Final = {
-    "ms": SECOND_NS // 1000,
-    "s": SECOND_NS,
-    "m": 60 * SECOND_NS,
-    "h": 3600 * SECOND_NS,
-    "d": 86_400 * SECOND_NS,
-}
 
 
 def read_test(section: Section, value: Any, keys: tuple[Key, ...], names: tuple[str, ...] = KEYS) -> RuleTest | None:
@@ -73,13 +64,13 @@ def _event(section: Section, value: Any, keys: tuple[Key, ...]) -> GivenEvent | 
         return None
     given = section.known(value, _EVENT_KEYS, *keys)
     name, repeat, every = given.get("format", ""), given.get("repeat", 1), str(given.get("every", "0s"))
-    length = _EVERY.fullmatch(every)
+    every_ns = length_ns(every)
     if not isinstance(name, str):
         section.refuse("the format of an event must be a text", *keys, "format")
     elif type(repeat) is not int or not 1 <= repeat <= REPEAT_MAX:
         section.refuse(f"repeat is a whole number from 1 to {REPEAT_MAX}", *keys, "repeat")
-    elif length is None:
+    elif every_ns is None:
         section.refuse(f"{every!r} is no length of time; write 500ms, 30s, 5m, 1h or 1d", *keys, "every")
     else:
-        return GivenEvent(given["event"], name, repeat, int(length[1]) * _UNITS_NS[length[2]])
+        return GivenEvent(given["event"], name, repeat, every_ns)
     return None
