@@ -217,8 +217,9 @@ def test_a_journal_full_of_hostile_names_stays_within_the_budget_of_each_metric(
             ("detection_latency_bucket", name, "1"): 1,
             ("delivery_latency_bucket", name, "1"): 1,
         }
+    other_tests = counted(samples(READING))  # what this process counts itself has their sinks and sources in it
     found = counted(samples(READING._replace(tallies={**TALLIES, **hostile})))
-    budget = series_max(s=3, d=2, r=2, e=1)
+    budget = {name: max(count, other_tests[name]) for name, count in series_max(s=3, d=2, r=2, e=1).items()}
     ours = {name: count for name, count in found.items() if name.startswith("vedette_")}
     assert {name: count for name, count in ours.items() if count > budget[name]} == {}
     assert ours["vedette_alerts_opened_total"] == 1 + len(Level), "what a rule that is loaded found, and the others'"
